@@ -1,0 +1,1 @@
+"""What the runtime's memory means. No lldb in here."""

@@ -1,0 +1,71 @@
+"""Every bound in one place, with why. A limit that is hit shows in the report's coverage and verdict, never as "no".
+
+Sizes are bytes unless a name says otherwise.
+"""
+from __future__ import annotations
+
+THREADS = 20_000
+"""Threads read from a core. ClrMD's bound is the same; a process with more is not one we have ever seen."""
+
+FRAMES_PER_THREAD = 512
+"""Frames unwound per thread. Hang stacks are 10 to 60 deep; endless recursion is cut here and said so."""
+
+PROGRAM_HEADERS = 1_000_000
+"""ELF segments. createdump writes one per contiguous run of pages; large heaps give tens of thousands."""
+
+LOAD_COMMANDS = 200_000
+"""Mach-O load commands, threads included."""
+
+NOTE_BYTES = 512 << 20
+"""ELF note segment: 10,000 threads with floating-point state need about 50 MB."""
+
+IMAGES = 10_000
+"""Mapped files in NT_FILE or dyld's list."""
+
+CHAIN_NODES = 2_000_000
+"""Nodes walked in all chains of one cache together; a saturated real cache has about 10,000."""
+
+WALK_NODES = 5_000_000
+"""Nodes of one `dumpwalk walk`."""
+
+VIOLATIONS = 1_000
+"""Violations listed; more are counted, not listed."""
+
+CYCLE_NODES = 1_000
+"""Nodes of one cycle that the report lists."""
+
+SCAN_BYTES = 64 << 30
+"""Writable memory searched for the cache when no register and no table leads to it. Holes of sparse files are free."""
+
+SCAN_CANDIDATES = 10_000
+"""Places that look like the lock's flags word and are tested closer."""
+
+STACK_SCAN_BYTES = 16 << 10
+"""Stack bytes read above a thread's stack pointer when looking for lock addresses or return addresses."""
+
+CONTRACT_BYTES = 4 << 20
+"""The JSON of a data contract; 10.0's is 10 KB."""
+
+MANAGED_THREADS = 50_000
+"""Entries walked of the runtime's thread list; the list's own count bounds it first."""
+
+DECOMPRESSED_BYTES = 64 << 30
+"""A compressed core is expanded to at most this, and never to more than the free space of the temporary folder."""
+
+ARCHIVE_MEMBERS = 100_000
+"""Members looked at in a zip, nupkg or tar given as modules."""
+
+MODULE_FILES = 200_000
+"""Files looked at below the module folders."""
+
+MODULE_DEPTH = 16
+"""Folders below a module path that are descended into."""
+
+NAME_CHARACTERS = 512
+"""A path or symbol name longer than this is cut, with an ellipsis."""
+
+CHILD_MEMORY_FRACTION = 0.8
+"""Share of the machine's memory that the analysing child may use before it is stopped."""
+
+DEFAULT_TIMEOUT_SECONDS = 300
+"""Per core."""

@@ -1,0 +1,338 @@
+"""The report: what the JSON holds, as frozen dataclasses. Renderers read it, nothing here decides anything.
+
+Addresses are strings, `0x` and lower-case hex; absent values are None; bucket numbers, tids and counts are ints.
+The contract only grows: keys are added, never renamed or dropped (`schema_version` 1).
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    version: str
+    lldb: Optional[str] = None
+    """Version of the lldb that gave the stacks; None when the report was made without one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: str
+    """hang, suspicious, inconclusive or none."""
+    kind: str
+    sentence: str
+    """The sentence of the verdict line: no count, address, id, path or host in it."""
+    signature: Optional[str]
+    line: str
+    exit_code: int
+    headline: str
+    """The answer in plain words, for people: counts and names allowed."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    tid: Optional[int]
+    thread: Optional[int]
+    signal: Optional[int]
+    signal_name: Optional[str]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Dump:
+    path: str
+    sha256: Optional[str]
+    size_bytes: Optional[int]
+    format: str
+    arch: str
+    os: str
+    pid: Optional[int]
+    producer: str
+    kind: str
+    truncated: bool
+    process_name: Optional[str] = None
+    crash: Optional[Crash] = None
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    name: str
+    version: Optional[str]
+    module: Optional[str]
+    build_id: Optional[str]
+    base: Optional[str]
+    located_by: str
+    flavour: Optional[str] = None
+    """shared (libcoreclr beside the app) or single-file."""
+    layout: Optional[str] = None
+    """Name of the layout row in use and how it was confirmed, or `unknown layout`."""
+    version_source: Optional[str] = None
+    facts: Tuple[str, ...] = ()
+    """Observations about the image itself, such as whether its assembly stubs are where an intact link puts them."""
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str
+    build_id: Optional[str]
+    base: Optional[str]
+    file: Optional[str]
+    match: str
+    """matched, mismatched, missing or unverified."""
+    fetch: Optional[str] = None
+    """For a missing or mismatched one: the command that fetches it from a symbol server."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    pc: str
+    module: Optional[str]
+    function: Optional[str]
+    offset: Optional[int]
+    name_source: str
+    """symbol, inferred or none."""
+    trust: str
+    """context (the thread's own registers), cfi (unwind data), fp (frame-pointer chain), scan (stack scan)."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    kind: str
+    """mutex, condition, gc, futex, sleep, poll, read, syscall: what the thread's system call is for."""
+    address: Optional[str]
+    """The word or object it waits on."""
+    lock: Optional[str]
+    """locks[].address, when the wait is for a lock."""
+
+
+@dataclass(frozen=True)
+class Managed:
+    """The runtime's own record of a thread."""
+
+    id: Optional[int]
+    address: str
+    mode: Optional[str]
+    """cooperative or preemptive."""
+    state: Optional[str]
+    """The state word, hex."""
+    flags: Tuple[str, ...]
+    role: Optional[str]
+    """finalizer, gc (the suspending thread), or None."""
+    how: str
+
+
+@dataclass(frozen=True)
+class Thread:
+    index: int
+    tid: Optional[int]
+    tid_source: str
+    name: Optional[str]
+    state: str
+    """running, waiting or unknown."""
+    wait: Optional[Wait]
+    group: Optional[int]
+    frames: Tuple[Frame, ...]
+    managed: Optional[Managed] = None
+    role: Optional[str] = None
+    """What it is for, where its frames or the runtime tell: idle service threads are no evidence of a hang."""
+    note: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Group:
+    id: int
+    count: int
+    threads: Tuple[int, ...]
+    frames: Tuple[Frame, ...]
+    state: str
+    title: str
+    """One line: what these threads do."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    tid: Optional[int]
+    thread: Optional[int]
+    grade: str
+
+
+@dataclass(frozen=True)
+class Waiter:
+    thread: int
+    grade: str
+    how: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Lock:
+    address: str
+    name: Optional[str]
+    kind: str
+    implementation: str
+    locked: Optional[bool]
+    owner: Optional[Owner]
+    waiters: Tuple[Waiter, ...]
+    recursion: Optional[int]
+    name_source: Optional[str] = None
+    words: Tuple[str, ...] = ()
+    """What its memory says, a phrase each: `__owner at 0x... = 13786`."""
+    note: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Node:
+    address: str
+    mt: str
+    token: str
+    target: str
+    next: str
+
+
+@dataclass(frozen=True)
+class Cycle:
+    bucket: int
+    length: int
+    entry: str
+    tail: Tuple[str, ...]
+    """Addresses of the nodes before the loop, head first."""
+    nodes: Tuple[Node, ...]
+    head: Optional[str] = None
+    tail_nodes: Tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Violation:
+    kind: str
+    bucket: Optional[int]
+    home: Optional[int]
+    address: Optional[str]
+    detail: str
+
+
+@dataclass(frozen=True)
+class DispatchCache:
+    address: str
+    table: str
+    sentinel: Optional[str]
+    lock: Optional[str]
+    located_by: Tuple[str, ...]
+    buckets: int
+    """Buckets in use."""
+    elements: int
+    walked: str
+    """complete, partial or not-in-dump."""
+    cycles: Tuple[Cycle, ...]
+    violations: Tuple[Violation, ...]
+    violation_count: int = 0
+    layout: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    id: str
+    kind: str
+    """thread, lock, gc or chain."""
+    label: str
+    thread: Optional[int] = None
+    lock: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class GraphEdge:
+    source: str = field(metadata={"json": "from"})
+    target: str = field(metadata={"json": "to"})
+    grade: str = "unresolved"
+    how: str = ""
+    kind: str = "waits"
+    """waits (thread to lock), held-by (lock to thread), suspends (gc to thread), walks (thread to chain)."""
+
+
+@dataclass(frozen=True)
+class WaitGraph:
+    nodes: Tuple[GraphNode, ...]
+    edges: Tuple[GraphEdge, ...]
+    cycles: Tuple[Tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    what: str
+    address: Optional[str]
+    value: Optional[str]
+    how: str
+    grade: str = "proved"
+    """proved, corroborated, inferred or unresolved."""
+    command: Optional[str] = None
+    """The lldb line that shows it."""
+    shows: Optional[str] = None
+    """Text that stands in that command's output when the claim holds."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    thread: int
+    role: str
+    """holder, spinner, waiter, owner, suspender."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    id: str
+    kind: str
+    confidence: str
+    title: str
+    observed: Tuple[str, ...]
+    therefore: Tuple[str, ...]
+    consistent_with: Tuple[str, ...]
+    not_established: Tuple[str, ...]
+    evidence: Tuple[Evidence, ...]
+    repro: Tuple[str, ...]
+    status: str = "none"
+    """The verdict status that this finding can give."""
+    summary: Tuple[str, ...] = ()
+    """The answer in a few plain sentences, the first paragraph of every report."""
+    actors: Tuple[Actor, ...] = ()
+    locks: Tuple[str, ...] = ()
+    buckets: Tuple[int, ...] = ()
+    signature: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    area: str
+    status: str
+    """complete, partial or none."""
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    schema_version: int
+    tool: Tool
+    verdict: Verdict
+    dump: Dump
+    runtime: Optional[Runtime]
+    modules: Tuple[Module, ...]
+    threads: Tuple[Thread, ...]
+    groups: Tuple[Group, ...]
+    locks: Tuple[Lock, ...]
+    dispatch_cache: Optional[DispatchCache]
+    wait_graph: WaitGraph
+    findings: Tuple[Finding, ...]
+    coverage: Tuple[Coverage, ...]
+    redacted: bool = False
+
+
+@dataclass(frozen=True)
+class FailedCore:
+    """A core of several that could not be analysed: its entry in the JSON array."""
+
+    path: str
+    error: str
+    exit_code: int
+    error_kind: str = "error"
