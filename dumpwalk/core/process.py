@@ -1,0 +1,140 @@
+"""The dumped (or live) process as the analysis sees it: threads with frames and registers, modules, memory, symbols.
+
+No lldb type crosses this line: `session.py` fills these from lldb, `bare.py` from the core file alone when lldb cannot be
+used. An analysis asks the same questions of either and gets None where something is not known.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+
+from dumpwalk.core.arch import Arch
+from dumpwalk.core.corefile import CoreFile
+from dumpwalk.core.memory import Memory
+
+
+@dataclass(frozen=True)
+class Module:
+    """An image of the process. `file` is the matched file on this machine; `symbols` tells if lldb has real names for it."""
+
+    path: str
+    base: Optional[int]
+    end: Optional[int]
+    build_id: Optional[str]
+    file: Optional[str]
+    match: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A real symbol (never one that a debugger made up for a stripped image)."""
+
+    name: str
+    start: int
+    module: Optional[str] = None
+
+
+class FrameRegisters(Protocol):
+    def __call__(self, name: str) -> Optional[int]:
+        """The register's value in that frame, None where the unwinder cannot tell."""
+
+
+@dataclass
+class Frame:
+    index: int
+    pc: int
+    fp: Optional[int]
+    cfa: Optional[int]
+    """Canonical frame address when known, else None. Never the sp of lldb's outer arm64 frames, which may be all ones."""
+    module: Optional[Module]
+    function: Optional[str]
+    offset: Optional[int]
+    name_source: str
+    trust: str
+    register: FrameRegisters = field(repr=False, default=lambda name: None)
+    managed: bool = False
+    """In executable memory that belongs to no module: code the JIT made, or a stub."""
+
+
+@dataclass
+class Thread:
+    index: int
+    tid: Optional[int]
+    tid_source: str
+    registers: Mapping[str, int]
+    """Frame 0's general registers, from the core."""
+    signal: Optional[int]
+    name: Optional[str]
+    unwind: Callable[[], List[Frame]] = field(repr=False, default=lambda: [])
+    _frames: Optional[List[Frame]] = field(default=None, repr=False)
+
+    def frames(self) -> List[Frame]:
+        """Frames, innermost first; unwound once."""
+        if self._frames is None:
+            self._frames = self.unwind()
+        return self._frames
+
+    def replace_frames(self, frames: List[Frame]) -> None:
+        """Put back what a later layer learned (inferred names, a caller that the unwinder skipped)."""
+        self._frames = frames
+
+
+class SymbolSource(Protocol):
+    def address_of(self, names: Sequence[str]) -> Optional[int]:
+        """Load address of the first of these symbols that some module defines. Plain or mangled names."""
+
+    def symbol_at(self, address: int) -> Optional[Symbol]:
+        """The data or code symbol that covers `address`."""
+
+
+class NoSymbols:
+    def address_of(self, names: Sequence[str]) -> Optional[int]:
+        return None
+
+    def symbol_at(self, address: int) -> Optional[Symbol]:
+        return None
+
+
+@dataclass
+class Process:
+    arch: Arch
+    os: str
+    pid: Optional[int]
+    threads: List[Thread]
+    modules: List[Module]
+    memory: Memory
+    """The dump's memory, and nothing else: what the process held when it was written."""
+    code: Memory
+    """The dump's memory, then the bytes of matched module files: for instructions and constants only."""
+    symbols: SymbolSource
+    corefile: Optional[CoreFile]
+    """None for a live process or a target whose file is not known."""
+    debugger_version: Optional[str] = None
+    module_facts: Dict[str, str] = field(default_factory=dict)
+    live: bool = False
+    threads_complete: bool = True
+    """All threads of the process are here; only then may an owner that is not found be called gone."""
+
+    def thread_by_tid(self, tid: int) -> Optional[Thread]:
+        """The thread with this id, comparing the low 32 bits: createdump on macOS records no more of it."""
+        return self._by_tid().get(tid & 0xFFFFFFFF)
+
+    def _by_tid(self) -> Dict[int, Thread]:
+        cached = self.__dict__.get("_tids")
+        if cached is None:
+            cached = {t.tid & 0xFFFFFFFF: t for t in self.threads if t.tid is not None and t.tid_source != "synthetic"}
+            self.__dict__["_tids"] = cached
+        return cached
+
+    def module_at(self, address: int) -> Optional[Module]:
+        for module in self.modules:
+            if module.base is not None and module.end is not None and module.base <= address < module.end:
+                return module
+        return None
+
+    def module_range(self, module: Module) -> Optional[Tuple[int, int]]:
+        return (module.base, module.end) if module.base is not None and module.end is not None else None
