@@ -1,0 +1,158 @@
+"""The one DispatchCache of a process: is the object at this address one, and what does it hold?
+
+`examine` believes an address only when memory agrees on at least three independent things: the flags word of m_writeLock
+right before the table, 4096 slots that are `empty` or aligned pointers, and keys that hash to the buckets they stand in.
+Source: class DispatchCache, src/coreclr/vm/virtualcallstub.h; offsets in layouts.py.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional, Sequence, Tuple
+
+from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
+from dumpwalk.coreclr.chain_walk import CacheWalk, Element, read_element, walk_cache
+from dumpwalk.coreclr.layouts import LOCK_OFFSET, TABLE_BYTES, Layout, is_write_lock_flags
+from dumpwalk.coreclr.token_hash import BUCKETS, bucket_of
+
+SAMPLED_NODES = 64
+"""Nodes whose keys are hashed before an address is believed."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where one plausible DispatchCache has its parts."""
+
+    address: int
+    table: int
+    lock: int
+    flags: int
+    sentinel: Optional[int]
+    layout: Optional[Layout]
+    """The row of the table that it agrees with; None for a layout derived from the structure itself."""
+    slots: Tuple[int, ...]
+    score: float
+    """Share of sampled keys that hash to their bucket, 0 to 1; 1 for an empty cache."""
+    sampled: int
+
+    @property
+    def layout_name(self) -> str:
+        if self.layout is not None:
+            return f"{self.layout.name} ({self.layout.verified}), confirmed by structure"
+        return f"unknown layout: derived from the structure (table at +0x{self.table - self.address:x})"
+
+
+@dataclass
+class Cache:
+    shape: Shape
+    located_by: List[str]
+    walk: CacheWalk
+    others: List[Shape] = field(default_factory=list)
+    """Further structures that look like a DispatchCache: more than one runtime, or a stale copy."""
+
+
+def examine(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional[Shape]:
+    """Is there a DispatchCache at `address`? Tried with each row; None when memory agrees with none."""
+    for layout in layouts:
+        shape = examine_table(memory, address + layout.table, layouts, expected=layout)
+        if shape is not None:
+            return shape
+    return None
+
+
+def examine_table(
+    memory: Memory, table: int, layouts: Sequence[Layout], expected: Optional[Layout] = None
+) -> Optional[Shape]:
+    """Is the table of a DispatchCache at `table`? With no `expected` row the row is chosen by the object's own start."""
+    if table & 7:
+        return None
+    flags = read_u32(memory, table - 8)
+    if flags is None or not is_write_lock_flags(flags):
+        return None
+    slots = read_words(memory, table, BUCKETS)
+    if slots is None or not _plausible_slots(slots, table):
+        return None
+    sentinel = _sentinel(memory, table, slots)
+    score, sampled = _hash_score(memory, slots, sentinel)
+    if score < 0.5 or (sampled == 0 and sentinel is None):
+        return None
+    layout = expected or _layout_by_structure(memory, table, layouts)
+    address = table - (layout.table if layout else _derived_offset(memory, table))
+    return Shape(address, table, address + LOCK_OFFSET, flags, sentinel, layout, slots, score, sampled)
+
+
+def walk(memory: Memory, shape: Shape, located_by: Sequence[str]) -> Cache:
+    return Cache(shape, list(located_by), walk_cache(memory, shape.slots, shape.sentinel))
+
+
+def _plausible_slots(slots: Sequence[int], table: int) -> bool:
+    """No NULL, and nearly all aligned: damage to some slots must not hide the cache."""
+    bad = 0
+    for value in slots:
+        if value & 7 or value < 0x1000 or table <= value < table + TABLE_BYTES:
+            bad += 1
+            if bad > 64:
+                return False
+    return True
+
+
+def _sentinel(memory: Memory, table: int, slots: Sequence[int]) -> Optional[int]:
+    """The value of `empty`: the word behind the table, if it looks like the sentinel; else the slots' common value.
+
+    The sentinel's pMT is -1; stray increments of its lowest bytes are tolerated here and reported by the audit (the
+    padding that dotnet/runtime PR 129531 describes adds to byte 0).
+    """
+    value = read_u64(memory, table + TABLE_BYTES)
+    if value is not None and _looks_like_sentinel(memory, value):
+        return value
+    counts: dict = {}
+    for slot in slots:
+        counts[slot] = counts.get(slot, 0) + 1
+    common, count = max(counts.items(), key=lambda item: item[1])
+    if count >= 8 and _looks_like_sentinel(memory, common):
+        return int(common)
+    return value if value is not None and not value & 7 and value and memory.read(value, 8) else None
+
+
+def _looks_like_sentinel(memory: Memory, address: int) -> bool:
+    if not address or address & 7:
+        return False
+    element = read_element(memory, address)
+    if element is None:
+        return False
+    return element.mt >> 16 == 0xFFFFFFFFFFFF and not (element.token or element.target or element.next)
+
+
+def _hash_score(memory: Memory, slots: Sequence[int], sentinel: Optional[int]) -> Tuple[float, int]:
+    right = total = 0
+    for bucket, head in enumerate(slots):
+        if head == sentinel:
+            continue
+        element = read_element(memory, head)
+        if element is None:
+            continue
+        total += 1
+        right += bucket_of(element.mt, element.token) == bucket
+        if total >= SAMPLED_NODES:
+            break
+    return (right / total if total else 1.0), total
+
+
+def _layout_by_structure(memory: Memory, table: int, layouts: Sequence[Layout]) -> Optional[Layout]:
+    """Rows of one platform differ in the lock's size: the row whose lock, at its place, looks like that lock."""
+    from dumpwalk.coreclr.crst import lock_looks_sane
+
+    for layout in layouts:
+        lock = table - layout.table + LOCK_OFFSET
+        if lock_looks_sane(memory, lock, layout):
+            return layout
+    return None
+
+
+def _derived_offset(memory: Memory, table: int) -> int:
+    """Without a row: the object begins where the zero-free stats and a lock would; the glibc and minipal size is assumed
+    only for the address shown, never for the owner."""
+    return LOCK_OFFSET + 0x48
+
+
+def element_at(memory: Memory, address: int) -> Optional[Element]:
+    return read_element(memory, address)

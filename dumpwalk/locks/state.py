@@ -1,0 +1,44 @@
+"""What the memory of one lock says, whatever its implementation."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import List, Optional
+
+
+@dataclass(frozen=True)
+class Word:
+    """One fact of a lock's memory."""
+
+    what: str
+    address: int
+    value: int
+    size: int = 4
+
+    def phrase(self) -> str:
+        shown = str(self.value) if self.value < 1 << 31 and self.what != "flags" else f"0x{self.value:x}"
+        return f"{self.what} at 0x{self.address:x} = {shown}"
+
+
+@dataclass
+class LockState:
+    """`address` is the lock the program knows (a Crst's lock, a mutex); `mutex` the pthread mutex in it."""
+
+    address: int
+    implementation: str
+    locked: Optional[bool]
+    owner_tid: Optional[int]
+    recursion: Optional[int]
+    mutex: int
+    condition: Optional[int] = None
+    size: int = 40
+    waiters: Optional[int] = None
+    """The count its own memory gives, where it has one."""
+    recursive: bool = False
+    awakened: bool = False
+    """A PAL critical section has marked a waiter as awakened."""
+    owner_word: Optional[Word] = None
+    words: List[Word] = field(default_factory=list)
+
+    def holds(self, address: int) -> bool:
+        """Does this word lie inside the lock (its mutex or its condition variable)?"""
+        return self.address <= address < self.address + self.size
