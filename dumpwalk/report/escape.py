@@ -1,0 +1,126 @@
+"""Text that came from a dump, made harmless to show: no control characters, no direction tricks, no endless names.
+
+A symbol, path or thread name is whatever the dumped process, or who wrote the file, wanted it to be. `clean` is the
+first step of every renderer for people; it shows what it neutralises (`\\x1b`, `\\u202e`) instead of hiding it. JSON
+needs none of it: its strings are written in ASCII with every such character escaped, and keep the exact value.
+"""
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from typing import Any, Callable, Dict, Tuple, TypeVar
+
+from dumpwalk import limits
+
+T = TypeVar("T")
+Change = Callable[[str, str], str]
+"""(field name, value) -> value."""
+
+# C0, DEL and C1 controls; soft hyphen and other invisible characters; direction marks, embeddings and isolates; line
+# and paragraph separators; variation selectors; lone surrogates; interlinear marks; tag characters.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LONG_TOKEN = re.compile(r"\S{%d,}" % (limits.NAME_CHARACTERS + 1))
+
+NAME_FIELDS = frozenset(
+    ("name", "path", "module", "function", "process_name", "file", "build_id", "label", "title", "area", "version")
+)
+PROSE_CHARACTERS = 8 * limits.NAME_CHARACTERS
+"""A sentence made of several names may be this long."""
+
+
+def _visible(match: re.Match[str]) -> str:
+    char = match.group()
+    short = _SHORT.get(char)
+    if short:
+        return short
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def visible(text: str) -> str:
+    """Control and direction characters as visible escapes; a clean text comes back as it is."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_visible, text)
+
+
+def cut(text: str, characters: int) -> str:
+    """At most that many characters; both ends stay, since the end of a path or symbol tells most."""
+    if len(text) <= characters:
+        return text
+    tail = characters // 3
+    return text[: characters - tail - 3] + "..." + text[len(text) - tail :]
+
+
+def name(text: str) -> str:
+    """One name: neutralised, and cut to limits.NAME_CHARACTERS."""
+    return cut(visible(cut(text, 2 * limits.NAME_CHARACTERS)), limits.NAME_CHARACTERS)
+
+
+def _clean_field(field: str, value: str) -> str:
+    if len(value) <= limits.NAME_CHARACTERS:
+        return visible(value)
+    if field in NAME_FIELDS:
+        return name(value)
+    shorter = _LONG_TOKEN.sub(lambda m: cut(m.group(), limits.NAME_CHARACTERS), value)
+    return cut(visible(shorter), PROSE_CHARACTERS)
+
+
+def clean(report: T) -> T:
+    """The report with every string harmless to print. Costs one look at each shared part."""
+    return map_strings(report, _clean_field)
+
+
+def map_strings(value: T, change: Change) -> T:
+    """A copy of frozen dataclasses and tuples with every string changed; what stays the same is shared, not copied."""
+    memo: Dict[Any, Any] = {}
+
+    def walk(part: Any, field: str) -> Any:
+        if part.__class__ is str:
+            key: Tuple[Any, ...] = (field, part)
+            found = memo.get(key)
+            if found is None:
+                found = memo[key] = change(field, part)
+            return found
+        if part is None or part.__class__ in (int, bool, float):
+            return part
+        key = (id(part), field)
+        found = memo.get(key)
+        if found is not None:
+            return found
+        memo[key] = found = compound(part, field)
+        return found
+
+    def compound(part: Any, field: str) -> Any:
+        if isinstance(part, (tuple, list)):
+            items = [walk(item, field) for item in part]
+            same = all(new is old for new, old in zip(items, part))
+            return part if same else type(part)(items)
+        changed = {}
+        for spec in dataclasses.fields(part):
+            old = getattr(part, spec.name)
+            new = walk(old, spec.name)
+            if new is not old:
+                changed[spec.name] = new
+        return dataclasses.replace(part, **changed) if changed else part
+
+    result: T = walk(value, "")
+    return result
+
+
+def display_width(text: str) -> int:
+    """Columns of a terminal that the text takes: wide East Asian characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

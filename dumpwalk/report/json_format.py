@@ -1,0 +1,182 @@
+"""The report as JSON and back. Key names are the field names of the model, or a field's `json` metadata.
+
+The bytes are the same for the same report: keys in the model's order, ASCII only, one thread, lock or edge a line.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union, get_type_hints
+
+from dumpwalk.report import model
+from dumpwalk.report.model import FailedCore, Frame, Report, Verdict
+
+Entry = Union[Report, FailedCore]
+_encode = json.JSONEncoder(separators=(", ", ": ")).encode
+
+
+class MalformedReport(ValueError):
+    """A JSON that is no report: tells which key is absent or of the wrong type."""
+
+
+@cache
+def _keys(kind: type) -> Tuple[Tuple[str, str], ...]:
+    """(field, JSON key) of a model class."""
+    return tuple((f.name, f.metadata.get("json", f.name)) for f in dataclasses.fields(kind))
+
+
+def _plain(value: Any, frames: Dict[int, Any]) -> Any:
+    kind = value.__class__
+    if kind is str or kind is int or value is None or kind is bool:
+        return value
+    if kind is Frame:
+        found = frames.get(id(value))
+        if found is None:
+            found = frames[id(value)] = {key: getattr(value, name) for name, key in _keys(Frame)}
+        return found
+    if isinstance(value, (tuple, list)):
+        return [_plain(item, frames) for item in value]
+    out = {key: _plain(getattr(value, name), frames) for name, key in _keys(kind)}
+    if kind is Verdict:
+        out = {"status": out["status"], "kind": out["kind"], "summary": out["sentence"], **out}
+    return out
+
+
+def to_dict(report: Entry) -> Dict[str, Any]:
+    """Plain dicts and lists. Frames shared in the report are one shared dict here: read it, do not change it.
+
+    `verdict.summary` is `verdict.sentence` under the name that the contract gives it.
+    """
+    out: Dict[str, Any] = _plain(report, {})
+    return out
+
+
+_LINE_EACH = frozenset(
+    ("modules", "threads", "locks", "nodes", "edges", "tail_nodes", "violations", "evidence", "coverage", "actors",
+     "frames")
+)  # fmt: skip
+"""Lists whose elements stand one a line; everything else is opened up further."""
+
+
+def _write(value: Any, key: str, indent: str, out: List[str]) -> None:
+    deeper = indent + " "
+    if isinstance(value, dict) and value:
+        out.append("{\n")
+        for number, (name, item) in enumerate(value.items()):
+            out.append(f'{"," + chr(10) if number else ""}{deeper}{_encode(name)}: ')
+            _write(item, name, deeper, out)
+        out.append("\n" + indent + "}")
+    elif isinstance(value, list) and value and (key in _LINE_EACH or not isinstance(value[0], (str, int))):
+        flat = key in _LINE_EACH
+        out.append("[\n")
+        for number, item in enumerate(value):
+            out.append((",\n" if number else "") + deeper)
+            if flat:
+                out.append(_encode(item))
+            else:
+                _write(item, "", deeper, out)
+        out.append("\n" + indent + "]")
+    elif isinstance(value, list) and len(value) > 1 and isinstance(value[0], str):
+        out.append("[\n" + ",\n".join(deeper + _encode(item) for item in value) + "\n" + indent + "]")
+    else:
+        out.append(_encode(value))
+
+
+def dumps(report: Union[Entry, Sequence[Entry]]) -> str:
+    """One object for one core, an array for a list. Ends with a newline."""
+    if isinstance(report, (Report, FailedCore)):
+        out: List[str] = []
+        _write(to_dict(report), "", "", out)
+        return "".join(out) + "\n"
+    return "[\n" + ",\n".join(dumps(entry).rstrip("\n") for entry in report) + "\n]\n"
+
+
+# --- and back
+
+
+Reader = Callable[[Any, str], Any]
+_frames_of_this_report: Dict[Tuple[Any, ...], Frame] = {}
+
+
+def _scalar(*kinds: type) -> Reader:
+    def read(value: Any, path: str) -> Any:
+        if value.__class__ not in kinds:
+            raise MalformedReport(f"{path}: expected {kinds[0].__name__}, found {type(value).__name__}")
+        return value
+
+    return read
+
+
+@cache
+def _reader(hint: Any) -> Reader:
+    origin = getattr(hint, "__origin__", None)
+    if origin is Union:  # Optional[X]
+        inner = _reader(next(arg for arg in hint.__args__ if arg is not type(None)))
+        return lambda value, path: None if value is None else inner(value, path)
+    if origin is tuple:
+        return _list_reader(_reader(hint.__args__[0]))
+    if hint is Frame:
+        return _frame_reader()
+    if dataclasses.is_dataclass(hint):
+        return _object_reader(hint)
+    return _scalar(hint)
+
+
+def _list_reader(item: Reader) -> Reader:
+    def read(value: Any, path: str) -> Any:
+        if value.__class__ is not list:
+            raise MalformedReport(f"{path}: expected an array")
+        return tuple([item(part, path) for part in value])
+
+    return read
+
+
+def _object_reader(kind: Any) -> Reader:
+    hints = get_type_hints(kind, vars(model))
+    specs = []
+    for spec in dataclasses.fields(kind):
+        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        specs.append((spec.name, spec.metadata.get("json", spec.name), _reader(hints[spec.name]), required))
+
+    def read(value: Any, path: str) -> Any:
+        if value.__class__ is not dict:
+            raise MalformedReport(f"{path}: expected an object")
+        found = {}
+        for name, key, reader, required in specs:
+            if key in value:
+                found[name] = reader(value[key], f"{path}.{key}")
+            elif required:
+                raise MalformedReport(f"{path}.{key}: absent")
+        return kind(**found)
+
+    return read
+
+
+def _frame_reader() -> Reader:
+    """Frames are read strictly and shared: equal frames of 10,000 threads become one object."""
+    read_object = _object_reader(Frame)
+
+    def read(value: Any, path: str) -> Any:
+        try:
+            key = tuple(value.items())
+            found = _frames_of_this_report.get(key)
+        except (AttributeError, TypeError):
+            return read_object(value, path)  # tells what is wrong
+        if found is None:
+            found = _frames_of_this_report[key] = read_object(value, path)
+        return found
+
+    return read
+
+
+def from_dict(value: Mapping[str, Any]) -> Report:
+    """The Report that `to_dict` or `json.loads` gave. Keys it does not know are ignored: the contract grows.
+
+    Raises MalformedReport, with the path of the key, where one is absent or of another type.
+    """
+    try:
+        report: Report = _reader(Report)(value, "report")
+    finally:
+        _frames_of_this_report.clear()
+    return report

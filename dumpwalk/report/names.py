@@ -1,0 +1,159 @@
+"""Names short enough to read: C++ signatures without arguments and templates, thread ranges, words for codes."""
+from __future__ import annotations
+
+import re
+from typing import Iterable, List, Optional, Sequence
+
+from dumpwalk.report.model import Frame, Lock, Thread
+
+_OPERATOR = re.compile(
+    r"operator(?:\s*(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|[<>]=?|[-+*/%^&|~!=,]{1,2})|\s+[^(]+)(?![A-Za-z0-9_])"
+)
+_ABI_TAG = re.compile(r"\[abi:[^\]]*\]")
+_INLINE_NAMESPACE = re.compile(r"\bstd::(?:__1|__cxx11|__ndk1)::")
+_TAIL = re.compile(
+    r"\s*(?:\b(?:const|volatile|noexcept)|&&?|\[clone[^\]]*\]|\.(?:isra|part|constprop|cold|llvm)\b[.\w]*)\s*$"
+)
+_ANONYMOUS = "(anonymous namespace)"
+INFERRED_MARK = "~"
+
+
+def short(function: str) -> str:
+    """`ns::T<U>::f(int) const` as `ns::T::f`. A name that is not C++ comes back as it is; unbalanced ones too."""
+    if "(" not in function and "<" not in function and "[abi:" not in function:
+        return _INLINE_NAMESPACE.sub("std::", function)
+    text = _ABI_TAG.sub("", _INLINE_NAMESPACE.sub("std::", function)).replace(_ANONYMOUS, "{anonymous}")
+    while True:
+        cut = _TAIL.sub("", text)
+        if cut == text:
+            break
+        text = cut
+    operators: List[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        operators.append(match.group().strip())
+        return f"\x00{len(operators) - 1}\x00"
+
+    text = _without_brackets(_OPERATOR.sub(keep, text))
+    if not text:
+        return function
+    text = text.split(" ")[-1] if not text.startswith(("non-virtual thunk", "virtual thunk")) else text
+    text = re.sub("\x00(\\d+)\x00", lambda m: operators[int(m.group(1))], text)
+    return text.strip() or function
+
+
+def _without_brackets(text: str) -> str:
+    """The text outside (), <>; empty when they do not balance."""
+    out: List[str] = []
+    stack: List[str] = []
+    for char in text:
+        if char in "(<":
+            stack.append(char)
+        elif char in ")>":
+            if not stack or stack.pop() != ("(" if char == ")" else "<"):
+                return ""
+        elif not stack:
+            out.append(char)
+    return "" if stack else "".join(out).strip()
+
+
+def mark(name: str, name_source: Optional[str]) -> str:
+    """An inferred name carries `~`, once."""
+    return name + INFERRED_MARK if name_source == "inferred" and not name.endswith(INFERRED_MARK) else name
+
+
+def base_name(path: str) -> str:
+    return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or path
+
+
+def frame_name(frame: Frame, full: bool = False) -> str:
+    """What to call a frame in a list: its function, else its module, else that nobody knows."""
+    if frame.function:
+        return mark(frame.function if full else short(frame.function), frame.name_source)
+    return base_name(frame.module) if frame.module else "?"
+
+
+def frame_chain(frames: Sequence[Frame], most: int) -> List[str]:
+    """Names of the innermost frames, a run of equal ones said once; `N more` at the end where it is cut."""
+    out: List[str] = []
+    used = 0
+    previous = None
+    for frame in frames:
+        label = frame_name(frame)
+        if label == previous:
+            used += 1
+            continue
+        if len(out) == most:
+            break
+        out.append(label)
+        previous = label
+        used += 1
+    if used < len(frames):
+        out.append(f"{len(frames) - used} more")
+    return out
+
+
+def lock_name(lock: Lock) -> str:
+    """The lock's name with its mark, or what it is where it has none."""
+    return mark(lock.name, lock.name_source) if lock.name else f"{lock.kind} without a name"
+
+
+def ranges(numbers: Iterable[int], most: int = 0) -> str:
+    """`8-19 21-23`; with `most`, at most that many ranges and then a count of the rest."""
+    ordered = sorted(set(numbers))
+    parts: List[List[int]] = []
+    for number in ordered:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    left = 0
+    if most and len(parts) > most:
+        left = sum(last - first + 1 for first, last in parts[most:])
+        parts = parts[:most]
+    text = " ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+    return f"{text} and {count(left)} more" if left else text
+
+
+def count(number: int) -> str:
+    return f"{number:,}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def thread_label(thread: Thread) -> str:
+    """`thread 20 (tid 13786)`; a tid that no system gave is not shown as one."""
+    if thread.tid is None or thread.tid_source == "synthetic":
+        return f"thread {thread.index}"
+    return f"thread {thread.index} (tid {thread.tid})"
+
+
+def size(number: int) -> str:
+    """Bytes in binary units: `240 MiB`."""
+    value = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{int(value)} {unit}" if unit == "bytes" or value >= 10 else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+WORDS = {
+    "crst": "Crst",
+    "pal-critical-section": "PAL critical section",
+    "glibc-mutex": "glibc mutex",
+    "musl-mutex": "musl mutex",
+    "apple-mutex": "Apple pthread mutex",
+    "pthread": "pthread mutex",
+    "monitor": "managed monitor",
+    "elf": "Linux core (ELF)",
+    "mach-o": "macOS core (Mach-O)",
+    "not-in-dump": "not in the dump",
+}
+
+
+def words(code: Optional[str]) -> str:
+    """A code of the report in words, where plain words are at hand; codes grow, so an unknown one is shown as it is."""
+    return WORDS.get(code or "", code or "")
