@@ -29,7 +29,7 @@ from dumpwalk.errors import NoLldb
 
 INSTALL_LINUX = (
     "On Debian and Ubuntu: apt-get install lldb-22 python3-lldb-22 (or the newest lldb-NN that apt offers); "
-    "on Fedora: dnf install lldb python3-lldb; on Alpine: apk add lldb py3-lldb."
+    "on Fedora: dnf install lldb python3-lldb; elsewhere: your system's lldb and its Python module."
 )
 INSTALL_MACOS = "Install Apple's command line tools (xcode-select --install) or Homebrew's llvm (brew install llvm)."
 

@@ -197,7 +197,6 @@ def command_for(discovery: Discovery, environ: Optional[Mapping[str, str]] = Non
             argv = [str(discovery.python_executable)]
         if discovery.lldb_binary:
             env["DUMPWALK_LLDB"] = discovery.lldb_binary
-    if env.get("PYTHONPATH"):
-        paths.append(env["PYTHONPATH"])
+    paths += [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     return argv, env
