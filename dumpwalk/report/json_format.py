@@ -7,10 +7,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from functools import cache
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union, get_type_hints
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple, Union, get_type_hints
 
 from dumpwalk.report import model
-from dumpwalk.report.model import FailedCore, Frame, Report, Verdict
+from dumpwalk.report.model import FailedCore, Frame, Report, Thread, Verdict
 
 Entry = Union[Report, FailedCore]
 _encode = json.JSONEncoder(separators=(", ", ": ")).encode
@@ -59,6 +59,28 @@ _LINE_EACH = frozenset(
 """Lists whose elements stand one a line; everything else is opened up further."""
 
 
+def _thread_lines(report: Report, indent: str) -> Iterator[str]:
+    """The threads, one a line. Each frame is encoded once, however many of 10,000 threads share it."""
+    frames: Dict[int, str] = {}
+    stacks: Dict[int, str] = {}
+
+    def stack(shared: Tuple[Frame, ...]) -> str:
+        parts = []
+        for frame in shared:
+            text = frames.get(id(frame))
+            if text is None:
+                text = frames[id(frame)] = _encode(_plain(frame, {}))
+            parts.append(text)
+        return "[" + ", ".join(parts) + "]"
+
+    for thread in report.threads:
+        text = stacks.get(id(thread.frames))
+        if text is None:
+            text = stacks[id(thread.frames)] = stack(thread.frames)
+        rest = {key: None if name == "frames" else _plain(getattr(thread, name), {}) for name, key in _keys(Thread)}
+        yield indent + _encode(rest).replace('"frames": null', '"frames": ' + text, 1)
+
+
 def _write(value: Any, key: str, indent: str, out: List[str]) -> None:
     deeper = indent + " "
     if isinstance(value, dict) and value:
@@ -87,8 +109,12 @@ def dumps(report: Union[Entry, Sequence[Entry]]) -> str:
     """One object for one core, an array for a list. Ends with a newline."""
     if isinstance(report, (Report, FailedCore)):
         out: List[str] = []
-        _write(to_dict(report), "", "", out)
-        return "".join(out) + "\n"
+        if isinstance(report, FailedCore) or not report.threads:
+            _write(to_dict(report), "", "", out)
+            return "".join(out) + "\n"
+        _write(to_dict(dataclasses.replace(report, threads=())), "", "", out)
+        threads = '\n "threads": [\n' + ",\n".join(_thread_lines(report, "  ")) + "\n ]"
+        return "".join(out).replace('\n "threads": []', threads, 1) + "\n"
     return "[\n" + ",\n".join(dumps(entry).rstrip("\n") for entry in report) + "\n]\n"
 
 
