@@ -14,17 +14,16 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: setup-demo ## explain a real hang of a real .NET process from a committed core
-	@PYTHON=$(PY) bash scripts/demo
+	@$(PY) scripts/demo.py
 
 demo-html: setup-demo ## the same, as a page: build/demo/report.html
-	@PYTHON=$(PY) bash scripts/demo html
+	@$(PY) scripts/demo.py --html
 
 test: setup-test lint ## lint, then every test
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check --diff . >/dev/null || echo "note: ruff format would change some files"
 	$(VENV)/bin/mypy
 
 bench: setup-test ## dumpwalk, lldb and gdb side by side on one core

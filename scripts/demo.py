@@ -1,0 +1,85 @@
+"""`make demo`: unpacks a committed core of a real hang, fetches the runtime it ran on, and lets dumpwalk explain it.
+
+The core is of .NET Core 3.1.23 on Linux x64; the damage in it was made on purpose (docs/fixtures.md tells how).
+Exit code 0 when dumpwalk explained the hang, 1 when it did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fixtures import packages  # noqa: E402  (the path above makes it importable)
+
+RUNTIME = "dotnet-3.1.23-linux-x64"
+EXPECTED = 10
+MEANING = {
+    0: "analysed; nothing stuck was found",
+    10: "hang explained, proved from memory",
+    11: "suspicious: damage that is not proved to be the hang",
+    12: "inconclusive: what is needed is not in the dump",
+    1: "dumpwalk could not do its work",
+    2: "usage error",
+}
+
+
+def committed_core() -> Path:
+    """The compressed core to show: the self-loop hang, else any hang of that runtime."""
+    cores = ROOT / "fixtures" / "cores"
+    for pattern in ("*3.1.23*hang-self*.core.xz", "*hang-self*.core.xz", "*3.1.23*hang*.core.xz"):
+        found = sorted(path for path in cores.rglob(pattern) if "arm64" not in path.name)
+        if found:
+            return min(found, key=lambda path: path.stat().st_size)
+    raise SystemExit(f"demo: no compressed hang core in {cores.relative_to(ROOT)}")
+
+
+def unpack(packed: Path, folder: Path) -> Path:
+    """The plain core in `folder`; unpacked once, and again when the compressed one is newer."""
+    plain = folder / packed.name[: -len(".xz")]
+    if plain.is_file() and plain.stat().st_mtime >= packed.stat().st_mtime:
+        return plain
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"unpacking {packed.relative_to(ROOT)}")
+    part = plain.with_suffix(f".part{os.getpid()}")
+    with lzma.open(packed) as source, part.open("wb") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+    part.rename(plain)
+    return plain
+
+
+def say(words: str) -> None:
+    print(f"demo: {words}", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Explain a real hang from a committed core.")
+    parser.add_argument("--html", action="store_true", help="also write the report as a page")
+    options = parser.parse_args()
+    core = unpack(committed_core(), ROOT / "build" / "demo")
+    modules = packages.fetch(RUNTIME)
+    command = ["dumpwalk", "analyze", "-m", str(modules), str(core)]
+    page = ROOT / "build" / "demo" / "report.html"
+    if options.html:
+        command += ["-o", str(page)]
+    print("$ " + " ".join(command) + "\n", flush=True)
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    sys.stdout.flush()
+    say(f"exit code {done.returncode}: {MEANING.get(done.returncode, 'not a documented code')}")
+    if done.returncode != EXPECTED:
+        say(f"expected {EXPECTED}: this hang should have been explained")
+        return 1
+    if options.html:
+        say(f"the page is {page.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
