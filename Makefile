@@ -30,7 +30,7 @@ bench: setup-test ## dumpwalk, lldb and gdb side by side on one core
 	$(PY) -m bench
 
 cores: setup-cores ## make all fixture cores afresh, into CORES_OUT
-	/usr/bin/python3 -m fixtures.make --out $(CORES_OUT)
+	$(PY) -m fixtures.make --out $(CORES_OUT)
 
 fuzz: setup-test ## the long run of the damaged-input tests
 	$(PY) -m tests.fuzz --extended

@@ -33,6 +33,10 @@ INSTALL_LINUX = (
 )
 INSTALL_MACOS = "Install Apple's command line tools (xcode-select --install) or Homebrew's llvm (brew install llvm)."
 
+MODULE_VARIABLE, LIBRARY_VARIABLE = "DUMPWALK_LLDB_MODULE", "DUMPWALK_LLDB_LIBRARY"
+"""What interpreter.command_for tells the process it starts, so that it does not search again (its interpreter's name
+may be a wrapper's, which it could not recognise as its own)."""
+
 
 @dataclass(frozen=True)
 class Discovery:
@@ -80,16 +84,25 @@ def _here(how: str, binary: Optional[str], version: Optional[str], path: str, li
     )
 
 
+def _told(environ: Mapping[str, str]) -> Optional[Discovery]:
+    """What needs no search: lldb is in this process, or the process that started this one said where it is."""
+    loaded = sys.modules.get("lldb")
+    if loaded is not None and hasattr(loaded, "SBDebugger"):
+        folder = os.path.dirname(os.path.dirname(getattr(loaded, "__file__", None) or ""))
+        return _here("loaded already", None, None, folder, None)
+    path = environ.get(MODULE_VARIABLE)
+    if path and os.path.isfile(os.path.join(path, "lldb", "__init__.py")):
+        binary = environ.get("DUMPWALK_LLDB")
+        return _here("told by the parent process", binary, None, path, environ.get(LIBRARY_VARIABLE))
+    return None
+
+
 def _importable(places: Places) -> Optional[Discovery]:
     """An `lldb` package on this interpreter's own path, if its extension module is there and fits.
 
     A folder without __init__.py would import as an empty package (Debian leaves such a one behind), so the import
     system's answer is not enough.
     """
-    loaded = sys.modules.get("lldb")
-    if loaded is not None and hasattr(loaded, "SBDebugger"):
-        folder = os.path.dirname(os.path.dirname(getattr(loaded, "__file__", None) or ""))
-        return _here("loaded already", None, None, folder, None)
     if not places.use_sys_path:
         return None
     for folder in sys.path:
@@ -176,6 +189,9 @@ def discover(environ: Optional[Mapping[str, str]] = None, places: Optional[Place
     environ = os.environ if environ is None else environ
     places = places or Places()
     wanted = environ.get("DUMPWALK_LLDB")
+    told = _told(environ)
+    if told:
+        return told
     found = best_first(list(candidates(environ, places)))
     here = None if wanted else _importable(places)
     here = here or _fitting(found, places)

@@ -11,10 +11,9 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-if TYPE_CHECKING:
-    from dumpwalk.core.debugger_discovery import Discovery
+from dumpwalk.core.debugger_discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
 
 DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "macholib", "altgraph")
 """What dumpwalk imports at run time, and what those import: all work as pure Python, so one folder serves any minor."""
@@ -181,7 +180,8 @@ def command_for(discovery: Discovery, environ: Optional[Mapping[str, str]] = Non
     if not discovery.usable:
         raise ValueError(discovery.problem)
     env = dict(os.environ if environ is None else environ)
-    env.pop("DEBUGINFOD_URLS", None)
+    for name in ("DEBUGINFOD_URLS", MODULE_VARIABLE, LIBRARY_VARIABLE):
+        env.pop(name, None)
     paths = [package_parent()]
     if discovery.in_process:
         argv = [sys.executable]
@@ -195,8 +195,12 @@ def command_for(discovery: Discovery, environ: Optional[Mapping[str, str]] = Non
             argv = [sys.executable, "-m", "dumpwalk.core.inside_lldb", str(discovery.lldb_binary)]
         else:
             argv = [str(discovery.python_executable)]
-        if discovery.lldb_binary:
-            env["DUMPWALK_LLDB"] = discovery.lldb_binary
+    if discovery.lldb_binary:
+        env["DUMPWALK_LLDB"] = discovery.lldb_binary
+    if discovery.pythonpath and not discovery.embedded:
+        env[MODULE_VARIABLE] = discovery.pythonpath
+        if discovery.library:
+            env[LIBRARY_VARIABLE] = discovery.library
     paths += [p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     return argv, env
