@@ -15,7 +15,7 @@ NEWEST, OLDEST = 40, 14
 """Versioned programs looked for. 14 is Debian 12's default and the oldest that was measured."""
 
 GOOD_ENOUGH = 19
-"""From this version on all of it works (real tids of macOS cores, Python 3.12 and later); older ones come second."""
+"""From this version on all of it works (Python 3.12 and later, for one); older ones come second."""
 
 
 @dataclass(frozen=True)
