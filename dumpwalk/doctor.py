@@ -55,7 +55,7 @@ def _lldb(environ: Mapping[str, str], places: Optional[Places]) -> List[Finding]
     out = [Finding("lldb", OK, f"{version or 'unknown version'}, {where} (found: {found.how})")]
     major = (version or "").split(".")[0]
     if major.isdigit() and int(major) < GOOD_ENOUGH:
-        text = f"{version} is older than what most cores were tried with; below 16 lldb lists no modules of macOS cores."
+        text = f"{version} is an older one; below 16, lldb lists no modules of macOS cores."
         out.append(Finding("lldb version", LACKS, text, install_hint()))
     module = f"{found.pythonpath}, for {_python_name(found.python_version)}"
     out.append(Finding("lldb's module", OK, module, detail=True))
