@@ -1,0 +1,116 @@
+"""The wait-for graph as lines of text: each circle first, then a tree from what blocks down to who is blocked."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Set, Tuple
+
+from dumpwalk.report.graphs import Drawing, Drawn, grouped
+from dumpwalk.report.model import GraphEdge, WaitGraph
+from dumpwalk.report.names import plural
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the drawing: the branches before it, the text, and the grade of the edge it stands for."""
+
+    branch: str
+    text: str
+    grade: str = ""
+    how: str = ""
+
+
+def tree(graph: WaitGraph) -> List[Line]:
+    """Lines of the drawing; empty where nothing waits. Works on any graph, circles that nobody listed included."""
+    drawing = grouped(graph)
+    if not drawing.edges:
+        return []
+    return _Tree(drawing).lines()
+
+
+def _blocked(node: Drawn, edge: GraphEdge) -> str:
+    """`node` seen from what it depends on, which stands on the line above."""
+    if edge.kind == "held-by":
+        return f"does the {node.label}" if node.kind == "gc" else f"holds {node.label}"
+    many = node.count > 1
+    who = plural(node.count, "thread") if many else node.label
+    said = {"waits": "wait", "walks": "walk it", "suspends": "wait for it to stop"}.get(edge.kind, f"({edge.kind})")
+    if not many and edge.kind in ("waits", "walks", "suspends"):
+        said = said.replace("wait", "waits", 1).replace("walk", "walks", 1)
+    return f"{who} {said}: {node.numbers}" if many else f"{who} {said}"
+
+
+def _step(target: Drawn, edge: GraphEdge) -> str:
+    """`target` seen from who depends on it, in a circle."""
+    words = {"held-by": "held by", "waits": "waits for", "walks": "walks", "suspends": "waits to suspend"}
+    return f"{words.get(edge.kind, edge.kind)} {target.label}"
+
+
+class _Tree:
+    def __init__(self, drawing: Drawing) -> None:
+        self.drawing = drawing
+        self.nodes = {node.id: node for node in drawing.nodes}
+        self.into: Dict[str, List[GraphEdge]] = {}
+        self.out: Dict[str, List[GraphEdge]] = {}
+        for edge in drawing.edges:
+            self.into.setdefault(edge.target, []).append(edge)
+            self.out.setdefault(edge.source, []).append(edge)
+        self.done: Set[str] = set()
+        self.result: List[Line] = []
+
+    def lines(self) -> List[Line]:
+        for cycle in self.drawing.cycles:
+            self._circle([node for node in cycle if node in self.nodes])
+        for node in self.drawing.nodes:
+            if node.id not in self.done and node.id in self.into and node.id not in self.out:
+                self._root(node)
+        for node in self.drawing.nodes:  # what is left hangs in a circle that was not listed
+            if node.id not in self.done and (node.id in self.into or node.id in self.out):
+                self._root(node)
+        return self.result
+
+    def _edge(self, source: str, target: str) -> Optional[GraphEdge]:
+        return next((edge for edge in self.out.get(source, []) if edge.target == target), None)
+
+    def _circle(self, cycle: List[str]) -> None:
+        if not cycle:
+            return
+        self.done.update(cycle)
+        self.result.append(Line("", self.nodes[cycle[0]].label))
+        for here, there in zip(cycle, [*cycle[1:], cycle[0]]):
+            edge = self._edge(here, there)
+            if edge is None:
+                continue
+            last = there == cycle[0]
+            text = _step(self.nodes[there], edge) + ("   (the circle closes)" if last else "")
+            self.result.append(Line("'-> " if last else "|   ", text, edge.grade, edge.how))
+        for node in cycle:
+            outside = [edge for edge in self.into.get(node, []) if edge.source not in self.done]
+            if outside:
+                self.result.append(Line("", f"{self.nodes[node].label}, further"))
+                self._children(node, "")
+
+    def _root(self, node: Drawn) -> None:
+        self.done.add(node.id)
+        self.result.append(Line("", node.label))
+        self._children(node.id, "")
+
+    def _children(self, top: str, prefix: str) -> None:
+        stack: List[Tuple[GraphEdge, str, bool]] = []
+
+        def push(parent: str, branch: str) -> None:
+            edges = [edge for edge in self.into.get(parent, []) if edge.source in self.nodes]
+            edges = [edge for edge in edges if edge.source not in self.done]
+            order = sorted(range(len(edges)), key=lambda i: (edges[i].kind == "waits", i))
+            for place, number in reversed(list(enumerate(order))):
+                stack.append((edges[number], branch, place == len(edges) - 1))
+
+        push(top, prefix)
+        while stack:
+            edge, branch, last = stack.pop()
+            node = self.nodes[edge.source]
+            again = node.id in self.done
+            text = _blocked(node, edge) + (" (above)" if again else "")
+            self.result.append(Line(branch + ("'- " if last else "|- "), text, edge.grade, edge.how))
+            if not again:
+                self.done.add(node.id)
+                push(node.id, branch + ("   " if last else "|  "))

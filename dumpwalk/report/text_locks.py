@@ -1,0 +1,105 @@
+"""Who holds each lock and who waits for it."""
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from dumpwalk.report.model import Finding, Lock, Report, Thread, Waiter
+from dumpwalk.report.names import frame_chain, lock_name, plural, ranges, thread_label, words
+from dumpwalk.report.text_page import INDENT, Page
+
+LOCKS, GROUPS = 8, 6
+"""Locks in the report, and groups of waiters of each; `dumpwalk locks` has them all."""
+CHAIN = 6
+"""Frames named beside an owner or a group of waiters."""
+
+
+def ordered(report: Report, finding: Optional[Finding]) -> List[Lock]:
+    """The finding's locks first, then the ones with most waiters; address decides between equals."""
+    mine = {address: place for place, address in enumerate(finding.locks)} if finding else {}
+
+    def rank(lock: Lock) -> Tuple[int, int, int, str]:
+        return (mine.get(lock.address, len(mine)), -len(lock.waiters), len(lock.address), lock.address)
+
+    return sorted(report.locks, key=rank)
+
+
+def waiter_groups(lock: Lock, threads: Dict[int, Thread]) -> List[Tuple[Thread, List[Waiter]]]:
+    """Waiters with the same stack and grade together, the largest group first."""
+    groups: Dict[Tuple[object, str], List[Waiter]] = {}
+    for waiter in lock.waiters:
+        thread = threads.get(waiter.thread)
+        if thread is not None:
+            key = (thread.group if thread.group is not None else -thread.index, waiter.grade)
+            groups.setdefault(key, []).append(waiter)
+    rows = sorted(groups.values(), key=lambda g: (-len(g), g[0].thread))
+    return [(threads[group[0].thread], group) for group in rows]
+
+
+def state(lock: Lock) -> str:
+    kind = words(lock.kind)
+    implementation = words(lock.implementation)
+    what = f"{kind} on a {implementation}"
+    if implementation in (kind, "") or lock.kind == "pthread":
+        what = implementation or kind
+    held = {True: "locked", False: "free", None: "state not known"}[lock.locked]
+    again = f", entered {lock.recursion} times" if lock.recursion and lock.recursion > 1 else ""
+    return f"{what}, {held}{again}"
+
+
+def owner(lock: Lock, threads: Dict[int, Thread]) -> Tuple[str, str, Optional[Thread]]:
+    """(who, grade, thread)."""
+    if lock.owner is None:
+        return ("nobody" if lock.locked is False else "not known", "", None)
+    thread = threads.get(lock.owner.thread) if lock.owner.thread is not None else None
+    if thread is None:
+        return (f"tid {lock.owner.tid}, which is none of the threads in this dump", lock.owner.grade, None)
+    return (thread_label(thread), lock.owner.grade, thread)
+
+
+def lock_tree(page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: int, deep: bool = False) -> None:
+    page.say(f"{page.name(lock_name(lock))}  at {lock.address}: {state(lock)}", INDENT, INDENT * 3)
+    if deep and lock.words:
+        for word in lock.words:
+            page.say(word, INDENT + "|  memory     ")
+    if deep and lock.note:
+        page.say(page.name(lock.note), INDENT + "|  note       ")
+    who, grade, thread = owner(lock, threads)
+    groups = waiter_groups(lock, threads)
+    shown = groups[:most_groups]
+    _branch(page, not shown, "held by", who, grade, thread)
+    for number, (example, group) in enumerate(shown):
+        last = number == len(shown) - 1 and len(groups) == len(shown)
+        numbers = ranges((w.thread for w in group), most=12)
+        _branch(page, last, f"wait {len(group):,}", numbers, group[0].grade, example, group[0].how if deep else None)
+    if len(groups) > len(shown):
+        rest = groups[len(shown) :]
+        text = f"{plural(sum(len(g) for _, g in rest), 'thread')} more, with {plural(len(rest), 'other stack')}"
+        page.say(text, INDENT + "'- wait ")
+
+
+def _branch(page: Page, last: bool, label: str, who: str, grade: str, thread: Optional[Thread],
+            how: Optional[str] = None) -> None:  # fmt: skip
+    head = f"{INDENT}{chr(39) if last else '|'}- {label:<10}"
+    below = f"{INDENT}{' ' if last else '|'}  " + " " * 10
+    graded = f", {grade}" if grade else ""
+    page.say(who + graded + (f": {how}" if how else ""), head, below)
+    if thread is not None and thread.frames:
+        page.chain(frame_chain(thread.frames, CHAIN), below)
+
+
+def who_waits(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    """The lock tree of the report: locks somebody waits for, or that the finding tells of."""
+    mine = set(finding.locks) if finding else set()
+    telling = [lock for lock in ordered(report, finding) if lock.waiters or lock.address in mine]
+    if not telling:
+        return
+    page.heading("Who waits")
+    threads = by_index(report.threads)
+    for lock in telling[:LOCKS]:
+        lock_tree(page, lock, threads, GROUPS)
+    if len(telling) > LOCKS:
+        page.say(f"{plural(len(telling) - LOCKS, 'lock')} more with waiters: `dumpwalk locks CORE`")
+
+
+def by_index(threads: Sequence[Thread]) -> Dict[int, Thread]:
+    return {thread.index: thread for thread in threads}

@@ -1,0 +1,161 @@
+"""Threads in text: groups of equal stacks in the report, every stack in full in `dumpwalk threads`."""
+from __future__ import annotations
+
+import re
+from typing import Dict, List, Optional, Pattern, Sequence, Set, Union
+
+from dumpwalk.report.model import Frame, Group, Lock, Report, Thread
+from dumpwalk.report.names import base_name, frame_chain, lock_name, mark, plural, ranges, thread_label
+from dumpwalk.report.text_locks import by_index
+from dumpwalk.report.text_page import INDENT, Page
+
+STATES = {"running": "run", "waiting": "wait", "unknown": "?"}
+TRUSTED = ("context", "cfi")
+
+
+def groups(page: Page, report: Report, most: int = 24) -> None:
+    """Groups of threads with the same stack, a few frames of each."""
+    if not report.threads:
+        return
+    note = "`dumpwalk threads CORE`: every stack in full"
+    page.heading(f"Threads  {len(report.threads):,} in {plural(len(report.groups), 'group')}", note)
+    columns = max([len(f"{g.count:,}") for g in report.groups[:most]] or [1])
+    for group in report.groups[:most]:
+        head = f"{INDENT}{group.count:>{columns},}  {STATES.get(group.state, group.state):<4}  "
+        page.say(f"{page.name(group.title)}   [{ranges(group.threads, most=10)}]", head)
+        if group.frames:
+            page.chain(frame_chain(group.frames, 8), " " * len(head))
+    if len(report.groups) > most:
+        rest = report.groups[most:]
+        left = plural(sum(group.count for group in rest), "thread")
+        page.say(f"{plural(len(rest), 'group')} more, {left}: `dumpwalk threads CORE`")
+
+
+def describe(thread: Thread, locks: Dict[str, Lock]) -> str:
+    """What the thread does, in one line."""
+    parts = [f'named "{thread.name}"'] if thread.name else []
+    if thread.tid_source == "synthetic":
+        parts.append("its system id is not in the dump")
+    parts.append(thread.state if thread.state != "unknown" else "state not known")
+    if thread.wait:
+        lock = locks.get(thread.wait.lock or "")
+        where = f" at {thread.wait.address}" if thread.wait.address else ""
+        parts.append(f"waits for {lock_name(lock)}" if lock else f"in {thread.wait.kind}{where}")
+    if thread.managed:
+        parts.append(f"{thread.managed.mode or 'unknown'} mode")
+        if thread.managed.id is not None:
+            parts.append(f"managed id {thread.managed.id}")
+        if thread.managed.role:
+            parts.append(f"{thread.managed.role} thread")
+    parts += [part for part in (thread.role, thread.note) if part]
+    return ", ".join(parts)
+
+
+def select(report: Report, grep: Union[str, Pattern[str], None], waiting_on: Optional[str]) -> List[Thread]:
+    """Threads with a frame, module or name that matches, and that wait for the lock (address or a part of its name).
+
+    Raises re.error for a pattern that is none.
+    """
+    chosen: Sequence[Thread] = report.threads
+    if waiting_on:
+        wanted: Set[int] = set()
+        for lock in find_locks(report, waiting_on):
+            wanted.update(waiter.thread for waiter in lock.waiters)
+            wanted.update(t.index for t in report.threads if t.wait and t.wait.lock == lock.address)
+        chosen = [thread for thread in chosen if thread.index in wanted]
+    if grep:
+        pattern = re.compile(grep) if isinstance(grep, str) else grep
+        verdicts: Dict[int, bool] = {}
+
+        def matches(frame: Frame) -> bool:
+            known = verdicts.get(id(frame))
+            if known is None:
+                found = any(pattern.search(text) for text in (frame.function, frame.module) if text)
+                known = verdicts[id(frame)] = found
+            return known
+
+        def named(thread: Thread) -> bool:
+            return any(pattern.search(text) for text in (thread.name, thread.role) if text)
+
+        chosen = [thread for thread in chosen if named(thread) or any(matches(frame) for frame in thread.frames)]
+    return list(chosen)
+
+
+def find_locks(report: Report, wanted: str) -> List[Lock]:
+    """Locks by address, or by a part of the name."""
+    try:
+        number: Optional[int] = int(wanted, 16)
+    except ValueError:
+        number = None
+    return [
+        lock for lock in report.locks
+        if (number is not None and int(lock.address, 16) == number) or wanted.lower() in (lock.name or "").lower()
+    ]  # fmt: skip
+
+
+def stacks(page: Page, report: Report, chosen: Sequence[Thread]) -> None:
+    """Every chosen thread, the ones of a group together, each group's stack once and in full."""
+    locks = {lock.address: lock for lock in report.locks}
+    by_group: Dict[Optional[int], List[Thread]] = {}
+    for thread in chosen:
+        by_group.setdefault(thread.group if thread.group is not None else -thread.index, []).append(thread)
+    known = {group.id: group for group in report.groups}
+    order = [group.id for group in report.groups if group.id in by_group]
+    order += [key for key in by_group if key is not None and key not in known]
+    for key in order:
+        members = by_group[key]
+        group = known.get(key)
+        page.heading(_title(page, members, group))
+        lines: Dict[str, List[Thread]] = {}
+        for thread in members:
+            lines.setdefault(describe(thread, locks) if len(members) > 1 else "", []).append(thread)
+        if len(members) == 1:
+            page.say(page.name(f"{thread_label(members[0])}: {describe(members[0], locks)}"))
+        else:
+            for text, same in lines.items():
+                if len(same) == 1:
+                    page.say(page.name(f"{thread_label(same[0])}: {text}"), INDENT, INDENT * 3)
+                else:
+                    known_tids = [t for t in same if t.tid is not None and t.tid_source != "synthetic"]
+                    tids = " ".join(f"{t.index}={t.tid}" for t in known_tids)
+                    page.say(page.name(f"threads {ranges(t.index for t in same)}: {text}"), INDENT, INDENT * 3)
+                    if tids:
+                        page.say(f"tids {tids}", INDENT * 3)
+        stack(page, members[0].frames)
+
+
+def _title(page: Page, members: Sequence[Thread], group: Optional[Group]) -> str:
+    title = f": {page.name(group.title)}" if group else ""
+    who = f"thread {members[0].index}" if len(members) == 1 else f"{len(members):,} threads"
+    return who[0].upper() + who[1:] + title
+
+
+def stack(page: Page, frames: Sequence[Frame]) -> None:
+    """One frame a line: number, pc, module, function and offset, and how it was found where that can be doubted."""
+    if not frames:
+        page.say("no frames")
+        return
+    numbers = len(str(len(frames) - 1)) + 1
+    pcs = max(len(frame.pc) for frame in frames)
+    modules = min(max(len(base_name(f.module)) if f.module else 1 for f in frames), 28)
+    for number, frame in enumerate(frames):
+        module = base_name(frame.module) if frame.module else "-"
+        head = f"{INDENT}{'#' + str(number):<{numbers}} {frame.pc:<{pcs}}  {module[:modules]:<{modules}}  "
+        page.say(page.name(where(frame)) + doubt(frame), head, INDENT * 4, page.width)
+
+
+def where(frame: Frame) -> str:
+    if not frame.function:
+        return "(no symbol)" if frame.module else "(managed code or stub)"
+    offset = f"+0x{frame.offset:x}" if frame.offset else ""
+    return mark(frame.function, frame.name_source) + offset
+
+
+def doubt(frame: Frame) -> str:
+    """Trust is told where it is less than registers or unwind data."""
+    notes = {"fp": "  [by frame pointer]", "scan": "  [by stack scan: a guess]"}
+    return "" if frame.trust in TRUSTED else notes.get(frame.trust, f"  [{frame.trust}]")
+
+
+def thread_map(report: Report) -> Dict[int, Thread]:
+    return by_index(report.threads)
