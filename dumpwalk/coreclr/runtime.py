@@ -1,0 +1,294 @@
+"""Which .NET runtime a process has: its module, where it is loaded, its version and how each was found out.
+
+Sources: src/coreclr/debug/runtimeinfo/runtimeinfo.cpp (DotNetRuntimeInfo, single-file hosts only; version 2, not in
+6, has RuntimeVersion), the "@(#)Version" string that the build puts into every libcoreclr, createdump's
+specialdiaginfo.h (RuntimeBaseAddress). 3.1 numbers its files 4.700.x; later file versions are major.minor.
+(patch * 100 + year).(date).
+"""
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from dumpwalk import limits
+from dumpwalk.core.corefile import CoreImage
+from dumpwalk.core.process import Module, Process
+from dumpwalk.coreclr.image import Image, ImageSegment, open_image
+
+SHARED, SINGLE_FILE = "shared", "single-file"
+CONTRACT_SYMBOL = "DotNetRuntimeContractDescriptor"
+INFO_SYMBOL = "DotNetRuntimeInfo"
+DAC_TABLE_SYMBOL = "g_dacTable"
+_HOSTING_SYMBOL = "coreclr_initialize"
+"""Exported by every shared CoreCLR, 3.1 too, which exports nothing else that is telling."""
+
+_NAMES = ("libcoreclr.so", "libcoreclr.dylib")
+_VERSION_MARK = b"@(#)Version "
+_VERSION_TEXT = re.compile(rb"@\(#\)Version (\d{1,5})\.(\d{1,5})\.(\d{1,7})\.(\d{1,7})")
+_PATH_VERSION = re.compile(r"Microsoft\.NETCore\.App/(\d{1,4})\.(\d{1,4})\.(\d{1,5})[^/]*/")
+_SEARCHED_BYTES = 64 << 20
+"""Bytes of one image searched for its version string; CoreCLR's data segments have 1 to 2 MB."""
+
+
+@dataclass
+class RuntimeInfo:
+    """What is known of the runtime. `version` is None when nothing in the dump tells it."""
+
+    name: str
+    """.NET Core up to 3.1, else .NET."""
+    version: Optional[str]
+    """major.minor.patch; only major.minor where the patch is not known. Taken as it is, known to dumpwalk or not."""
+    version_source: Optional[str]
+    module: Optional[str]
+    """Path in the process."""
+    file: Optional[str]
+    """Matched file on this machine, None when it is missing or another build."""
+    base: int
+    build_id: Optional[str]
+    flavour: Optional[str]
+    """shared (libcoreclr) or single-file (linked into the program); None when neither name nor exports tell."""
+    located_by: str
+    """name, diaginfo, exports (of a listed module) or scan (of image headers in memory)."""
+    libc: Optional[str]
+    """glibc, musl, apple; None when no module tells."""
+    image: Image = field(repr=False)
+    file_version: Optional[str] = None
+    """Four numbers, as in 10.0.1226.42308."""
+    contract_address: Optional[int] = None
+    """DotNetRuntimeContractDescriptor (9 and later)."""
+    dac_table: Optional[Tuple[int, Optional[int]]] = None
+    """(address, size in bytes) of g_dacTable; the size is None on macOS."""
+    notes: List[str] = field(default_factory=list)
+    """Sentences: contradictions between sources, second runtimes."""
+    others: List[int] = field(default_factory=list)
+    """Bases of further runtimes in the process."""
+
+    @property
+    def major(self) -> Optional[int]:
+        return int(self.version.split(".")[0]) if self.version else None
+
+
+def identify(process: Process) -> Optional[RuntimeInfo]:
+    """The process's CoreCLR, or None when no module, export or image header shows one."""
+    found = list(_candidates(process))
+    if not found:
+        return None
+    path, base, file, build_id, image, located_by = found[0]
+    info = RuntimeInfo(
+        name=".NET",
+        version=None,
+        version_source=None,
+        module=path or None,
+        file=file,
+        base=base,
+        build_id=build_id or image.build_id(),
+        flavour=_flavour(path, image),
+        located_by=located_by,
+        libc=_libc(process),
+        image=image,
+        others=[other[1] for other in found[1:]],
+    )
+    told_base = process.corefile.runtime_base if process.corefile is not None else None
+    if told_base and told_base != base:
+        info.notes.append(f"createdump recorded the runtime at 0x{told_base:x}, not at 0x{base:x}")
+    if info.others:
+        listed = ", ".join(f"0x{other:x}" for other in info.others)
+        info.notes.append(f"another CoreCLR image is loaded too, at {listed}; the one at 0x{base:x} is analysed")
+    contract, table = image.symbol(CONTRACT_SYMBOL), image.symbol(DAC_TABLE_SYMBOL)
+    info.contract_address = contract.address if contract else None
+    info.dac_table = (table.address, table.size) if table else None
+    _find_version(process, info)
+    return info
+
+
+def _flavour(path: str, image: Image) -> Optional[str]:
+    if path.rsplit("/", 1)[-1] in _NAMES:
+        return SHARED
+    if path or image.symbol(INFO_SYMBOL) is not None:
+        return SINGLE_FILE
+    return SHARED if image.symbol(_HOSTING_SYMBOL) is not None else None
+
+
+_Candidate = Tuple[str, int, Optional[str], Optional[str], Image, str]
+
+
+def _candidates(process: Process) -> Iterator[_Candidate]:
+    """(path, base, file, build-id, image, how) of each runtime image; searching further only while none is found."""
+    known = _listed(process)
+    named = [row for row in known if row[0].rsplit("/", 1)[-1] in _NAMES]
+    for path, base, file, build_id in named:
+        image = open_image(process.memory, base, file) or _headless(process, base)
+        yield path, base, file, build_id, image, "name"
+    if named:
+        return
+    told_base = process.corefile.runtime_base if process.corefile is not None else None
+    if told_base:
+        path, _, file, build_id = next((row for row in known if row[1] == told_base), ("", told_base, None, None))
+        image = open_image(process.memory, told_base, file) or _headless(process, told_base)
+        yield path, told_base, file, build_id, image, "diaginfo"
+        return
+    for path, base, file, build_id in known[: limits.IMAGES]:
+        opened = open_image(process.memory, base, file)
+        if opened is not None and _exports_runtime(opened):
+            yield path, base, file, build_id, opened, "exports"
+            return
+    tried = {row[1] for row in known}
+    for base in _headers_in_memory(process):
+        opened = open_image(process.memory, base) if base not in tried else None
+        if opened is not None and _exports_runtime(opened):
+            yield "", base, None, None, opened, "scan"
+            return
+
+
+def _headless(process: Process, base: int) -> Image:
+    """An image whose header was not captured: its extent from the module list, no symbols."""
+    image = Image(process.memory, base, None)
+    module = next((m for m in process.modules if m.base == base), None)
+    if module is not None and module.end is not None and module.end > base:
+        image.segments.append(ImageSegment(base, module.end, 0, 0, True, True))
+    return image
+
+
+def _listed(process: Process) -> List[Tuple[str, int, Optional[str], Optional[str]]]:
+    """(path, base, matched file, build-id) of modules, then of the core's own image list, one row a base."""
+    rows: Dict[int, Tuple[str, int, Optional[str], Optional[str]]] = {}
+    for module in process.modules:
+        if module.base is not None:
+            rows.setdefault(module.base, (module.path, module.base, _usable_file(module), module.build_id))
+    images: Tuple[CoreImage, ...] = process.corefile.images if process.corefile is not None else ()
+    for image in images:
+        rows.setdefault(image.base, (image.path, image.base, None, image.build_id))
+    return list(rows.values())
+
+
+def _usable_file(module: Module) -> Optional[str]:
+    return module.file if module.match == "matched" else None
+
+
+def _exports_runtime(image: Image) -> bool:
+    if image.symbol(DAC_TABLE_SYMBOL) is not None:
+        return True
+    return any(image.symbol(name) is not None for name in (INFO_SYMBOL, CONTRACT_SYMBOL, _HOSTING_SYMBOL))
+
+
+def _headers_in_memory(process: Process) -> Iterator[int]:
+    """Starts of captured runs that hold an ELF or Mach-O header."""
+    for count, segment in enumerate(process.memory.segments()):
+        if count >= limits.PROGRAM_HEADERS:
+            return
+        if process.memory.read(segment.start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
+            yield segment.start
+
+
+def _libc(process: Process) -> Optional[str]:
+    if process.os == "macos":
+        return "apple"
+    names = [row[0].rsplit("/", 1)[-1] for row in _listed(process)]
+    if any(name.startswith(("ld-musl-", "libc.musl-")) for name in names):
+        return "musl"
+    if any(name == "libc.so.6" or re.fullmatch(r"libc-2\.\d+\.so", name) for name in names):
+        return "glibc"
+    if any(name.startswith(("ld-linux", "ld-2.")) for name in names):
+        return "glibc"
+    return None
+
+
+def _find_version(process: Process, info: RuntimeInfo) -> None:
+    """The first source that tells; sources that contradict it become notes."""
+    told: List[Tuple[str, Optional[str], str]] = []
+    numbers = _from_runtime_info(info)
+    if numbers is not None:
+        told.append((*_spell(numbers), "DotNetRuntimeInfo"))
+    text, where = _from_version_string(process, info)
+    if text is not None:
+        told.append((*_spell(text), where))
+    by_path = _PATH_VERSION.search(info.module or "")
+    if by_path is not None:
+        told.append((".".join(by_path.groups()), None, "path"))
+    by_table = _from_table_size(info)
+    if by_table is not None:
+        told.append((by_table, None, "size of g_dacTable"))
+    if not told:
+        return
+    info.version, info.file_version, info.version_source = told[0]
+    for version, file_version, source in told[1:]:
+        if info.version == "3.1" and source == "path" and version.startswith("3.1."):
+            info.version, info.version_source = version, f"{info.version_source}, path"
+        elif not _agree(info.version, version):
+            info.notes.append(f"{source} says {version}, but {info.version_source} says {info.version}")
+        info.file_version = info.file_version or file_version
+    major = int(info.version.split(".")[0])
+    info.name = ".NET Core" if major < 5 else ".NET"
+    if info.contract_address is not None and major < 9:
+        info.notes.append(f"the image has a data contract, which .NET {info.version} does not")
+
+
+def _agree(one: str, other: str) -> bool:
+    """Equal as far as both go: 10.0.12 and 10.0 agree."""
+    return all(a == b for a, b in zip(one.split("."), other.split(".")))
+
+
+def _spell(numbers: Tuple[int, int, int, int]) -> Tuple[str, str]:
+    """(release, file version) of a file version's four numbers."""
+    major, minor, third, fourth = numbers
+    whole = f"{major}.{minor}.{third}.{fourth}"
+    if (major, minor) == (4, 700):
+        # 3.0 and 3.1 share 4.700; their patch is not in it. 3.1.0 was 4.700.19.56404.
+        return ("3.1" if (third, fourth) >= (19, 56404) else "3.0"), whole
+    if major < 5:
+        return f"{major}.{minor}", whole
+    return f"{major}.{minor}.{third // 100 if third < 100_000 else third}", whole
+
+
+def _from_runtime_info(info: RuntimeInfo) -> Optional[Tuple[int, int, int, int]]:
+    symbol = info.image.symbol(INFO_SYMBOL)
+    data = info.image.read(symbol.address, 0x70) if symbol is not None else None
+    if data is None or data[:18] != b"DotNetRuntimeInfo\0":
+        return None
+    if struct.unpack_from("<i", data, 0x14)[0] < 2:  # version 1 (5 and 6) ends before RuntimeVersion
+        return None
+    numbers: Tuple[int, int, int, int] = struct.unpack_from("<4i", data, 0x60)
+    return numbers if all(0 <= n < 1_000_000 for n in numbers) and numbers[0] > 0 else None
+
+
+def _from_version_string(process: Process, info: RuntimeInfo) -> Tuple[Optional[Tuple[int, int, int, int]], str]:
+    for segment in sorted(info.image.segments, key=lambda s: not s.writable):
+        at, end = segment.start, min(segment.end, segment.start + _SEARCHED_BYTES)
+        while at < end:
+            found = process.memory.extent(at)
+            if found is None:
+                at = (at & ~0xFFF) + 0x1000
+                continue
+            stop = min(end, found[1])
+            numbers = _search(bytes(found[2][at - found[3] : stop - found[3]]))
+            if numbers is not None:
+                return numbers, "version string in the dump"
+            at = stop
+    for segment in sorted(info.image.segments, key=lambda s: not s.writable):
+        data = info.image.read_file(segment.start, min(segment.file_size, _SEARCHED_BYTES))
+        numbers = _search(data) if data else None
+        if numbers is not None:
+            return numbers, "version string in the module file"
+    return None, ""
+
+
+def _search(data: bytes) -> Optional[Tuple[int, int, int, int]]:
+    at = data.find(_VERSION_MARK)
+    while at >= 0:
+        match = _VERSION_TEXT.match(data, at)
+        if match is not None:
+            major, minor, third, fourth = (int(number) for number in match.groups())
+            return major, minor, third, fourth
+        at = data.find(_VERSION_MARK, at + 1)
+    return None
+
+
+_TABLE_SIZES = {0x4E8: "8.0", 0x4F0: "9.0", 0x408: "10.0", 0x2C0: "6.0"}
+"""Sizes of g_dacTable as exported by 6.0.36, 8.0.30 and 8.0.31, 9.0.5 and 9.0.20, 10.0.9 to 10.0.14 (Linux)."""
+
+
+def _from_table_size(info: RuntimeInfo) -> Optional[str]:
+    size = info.dac_table[1] if info.dac_table else None
+    return _TABLE_SIZES.get(size) if size else None
