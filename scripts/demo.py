@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from fixtures import packages  # noqa: E402  (the path above makes it importable)
 
+CORE = ROOT / "fixtures" / "cores" / "hang-self.core.xz"
 RUNTIME = "dotnet-3.1.23-linux-x64"
 EXPECTED = 10
 MEANING = {
@@ -29,16 +30,6 @@ MEANING = {
     1: "dumpwalk could not do its work",
     2: "usage error",
 }
-
-
-def committed_core() -> Path:
-    """The compressed core to show: the self-loop hang, else any hang of that runtime."""
-    cores = ROOT / "fixtures" / "cores"
-    for pattern in ("*3.1.23*hang-self*.core.xz", "*hang-self*.core.xz", "*3.1.23*hang*.core.xz"):
-        found = sorted(path for path in cores.rglob(pattern) if "arm64" not in path.name)
-        if found:
-            return min(found, key=lambda path: path.stat().st_size)
-    raise SystemExit(f"demo: no compressed hang core in {cores.relative_to(ROOT)}")
 
 
 def unpack(packed: Path, folder: Path) -> Path:
@@ -63,7 +54,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Explain a real hang from a committed core.")
     parser.add_argument("--html", action="store_true", help="also write the report as a page")
     options = parser.parse_args()
-    core = unpack(committed_core(), ROOT / "build" / "demo")
+    core = unpack(CORE, ROOT / "build" / "demo")
     modules = packages.fetch(RUNTIME)
     command = ["dumpwalk", "analyze", "-m", str(modules), str(core)]
     page = ROOT / "build" / "demo" / "report.html"
