@@ -27,6 +27,7 @@ lint: venv ## ruff and mypy
 	$(VENV)/bin/mypy
 
 bench: setup-test ## dumpwalk, lldb and gdb side by side on one core
+	@$(PY) -m compileall -q dumpwalk # as an installed package is; PYTHONDONTWRITEBYTECODE may be set
 	$(PY) -m bench
 
 cores: setup-cores ## make all fixture cores afresh, into CORES_OUT
