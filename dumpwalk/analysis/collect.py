@@ -1,0 +1,219 @@
+"""Gathers the facts of one process: runtime, cache, waits, locks, walkers, managed threads, the wait-for graph."""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+
+from dumpwalk.analysis import coverage
+from dumpwalk.analysis.facts import Facts, LockFact, thread_node
+from dumpwalk.analysis.suspension import find_suspension
+from dumpwalk.core.process import Process, Thread
+from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, lock_names, locate_cache
+from dumpwalk.coreclr.layouts import Layout, matching
+from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
+from dumpwalk.coreclr.managed_threads import read_threads
+from dumpwalk.coreclr.runtime import identify
+from dumpwalk.coreclr.walk_code import walk_loop_at
+from dumpwalk.coreclr.walkers import Walker, find_walkers
+from dumpwalk.locks.graph import Edge, Graph
+from dumpwalk.locks.state import LockState
+from dumpwalk.locks.waits import Wait, WaitReader, register_candidates
+
+Progress = Callable[[str], None]
+
+
+def collect(process: Process, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS) -> Facts:
+    """All facts of a process. `ways` restricts how the cache may be looked for (each works alone)."""
+    progress("runtime")
+    runtime = identify(process)
+    layouts = list(matching(process.os, process.arch.name, runtime.libc if runtime else None, _major(runtime)))
+    progress("stacks")
+    for thread in process.threads:
+        thread.frames()
+    progress("waits")
+    reader = WaitReader(process, layouts if runtime else [], runtime.libc if runtime else None)
+    waits = [reader.read(thread) for thread in process.threads]
+    location, cache = Location(), None
+    if runtime is not None:
+        progress("dispatch cache")
+        location = _locate(process, runtime, layouts, waits, ways)
+        if location.shape is not None:
+            cache = dispatch_cache.walk(process.memory, location.shape, location.located_by)
+            cache.others = location.others
+    write_lock = _write_lock_state(process, layouts, cache)
+    progress("locks")
+    walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
+    if runtime is not None:
+        _attach_to_known_lock(waits, write_lock)
+        frame_names.infer(process, runtime, waits, walkers, write_lock)
+        _attach_by_frames(process, waits, walkers, write_lock)
+    locks = _locks(process, waits, write_lock, cache)
+    managed = None
+    if runtime is not None:
+        progress("managed threads")
+        managed = read_threads(process, runtime)
+    facts = Facts(
+        process=process,
+        runtime=runtime,
+        layouts=layouts,
+        waits=waits,
+        location=location,
+        cache=cache,
+        write_lock=next((k for k in locks if write_lock and k.state.address == write_lock.address), None),
+        walkers=walkers,
+        locks=locks,
+        managed=managed,
+        suspension=None,
+        graph=Graph(),
+    )
+    facts.chain_walks_by_thread = {w.thread.index: w for w in walkers}
+    facts.suspension = find_suspension(facts)
+    facts.graph = build_graph(facts)
+    coverage.record(facts)
+    return facts
+
+
+def _major(runtime: Any) -> Optional[int]:
+    head = (runtime.version or "").split(".")[0] if runtime else ""
+    return int(head) if head.isdigit() else None
+
+
+def _locate(
+    process: Process, runtime: Any, layouts: Sequence[Layout], waits: Sequence[Wait], ways: Sequence[str]
+) -> Location:
+    def from_registers() -> Iterable[Candidate]:
+        for wait in waits:
+            if wait.lock is not None and wait.is_crst:
+                yield Candidate(wait.lock.address, f"thread {wait.thread.index}: the lock it waits for")
+        running = [w.thread for w in waits if not w.call.inside]
+        for thread in running:
+            loop = walk_loop_at(process.code, process.arch, thread.registers.get(process.arch.pc, 0))
+            address = loop.cache(thread.registers) if loop else None
+            if loop is not None and address is not None:
+                yield Candidate(address, f"thread {thread.index}: {loop.this or loop.table_register}")
+        for thread, _, name, value in register_candidates(process, running, deep=False):
+            yield Candidate(value, f"thread {thread.index}: {name}")
+        waiting = [w.thread for w in waits if w.call.kind in ("futex", "psynch-mutex", "psynch-condition")]
+        for thread, frame, name, value in register_candidates(process, waiting[:64], deep=True):
+            yield Candidate(value, f"thread {thread.index}, frame {frame}: {name}")
+
+    def from_table() -> Iterable[Candidate]:
+        for candidate in dac_table.resolve_cache_candidates(process, runtime):
+            yield Candidate(candidate.address, candidate.how)
+
+    return locate_cache.locate(process, layouts, from_registers(), from_table, ways)
+
+
+def _write_lock_state(process: Process, layouts: Sequence[Layout], cache: Any) -> Optional[LockState]:
+    if cache is None:
+        return None
+    shape = cache.shape
+    if shape.layout is not None:
+        state = crst.read_lock(process.memory, shape.lock, shape.layout)
+        if state is not None:
+            return state
+    return crst.pthread_mutex(process.memory, shape.lock, None, process.os) if shape.layout is None else None
+
+
+def _attach_to_known_lock(waits: Sequence[Wait], lock: Optional[LockState]) -> None:
+    """A system call that names a word inside m_writeLock waits for m_writeLock, whatever its bytes looked like alone."""
+    if lock is None:
+        return
+    for wait in waits:
+        if wait.lock is not None and wait.lock.address == lock.address:
+            wait.lock, wait.is_crst = lock, True
+        elif wait.lock is None and wait.word is not None and lock.holds(wait.word):
+            wait.lock, wait.is_crst, wait.kind, wait.grade = lock, True, "mutex", "proved"
+            wait.how = f"its system call waits on 0x{wait.word:x}, inside m_writeLock"
+
+
+def _attach_by_frames(
+    process: Process, waits: Sequence[Wait], walkers: Sequence[Walker], lock: Optional[LockState]
+) -> None:
+    """Threads stopped just around the system call: a lock function above which a frame holds m_writeLock in a register."""
+    if lock is None:
+        return
+    walking = {w.thread.index for w in walkers if w.stuck or w.owns_lock}
+    for wait in waits:
+        if wait.lock is not None or wait.thread.index in walking:
+            continue
+        if lock.owner_tid is not None and process.thread_by_tid(lock.owner_tid) is wait.thread:
+            continue
+        where = frame_names.enters_lock(process, wait.thread, lock.address)
+        if where is not None:
+            wait.lock, wait.is_crst, wait.kind, wait.grade = lock, True, "mutex", "corroborated"
+            wait.how = where
+
+
+def _locks(
+    process: Process, waits: Sequence[Wait], write_lock: Optional[LockState], cache: Any
+) -> List[LockFact]:
+    by_address: Dict[int, LockFact] = {}
+    if write_lock is not None:
+        by_address[write_lock.address] = LockFact(
+            write_lock, lock_names.WRITE_LOCK, "member", "crst", _owner(process, write_lock)
+        )
+    for wait in waits:
+        if wait.lock is None:
+            continue
+        lock = by_address.get(wait.lock.address)
+        if lock is None:
+            kind = "crst" if wait.is_crst else ("pal" if wait.lock.implementation.startswith("pal") else "pthread")
+            lock = LockFact(wait.lock, None, None, kind, _owner(process, wait.lock))
+            by_address[wait.lock.address] = lock
+        lock.waiters.append(wait)
+    for lock in by_address.values():
+        if lock.name is None:
+            _name(process, lock)
+    return [by_address[a] for a in sorted(by_address)]
+
+
+def _owner(process: Process, state: LockState) -> Optional[Thread]:
+    return process.thread_by_tid(state.owner_tid) if state.owner_tid else None
+
+
+def _name(process: Process, lock: LockFact) -> None:
+    name = lock_names.by_symbol(process, lock.state.address)
+    if name is not None:
+        lock.name, lock.name_source = name, "symbol"
+    elif lock.kind in ("crst", "pal"):
+        name = lock_names.by_callers([w.thread.frames() for w in lock.waiters])
+        if name is not None and name != lock_names.WRITE_LOCK:
+            lock.name, lock.name_source = name, "caller"
+        elif name is not None:
+            lock.name, lock.name_source = name, "caller"
+
+
+def build_graph(facts: Facts) -> Graph:
+    """Threads, the locks they wait for, those locks' owners, chains that hold a walker, a suspension under way."""
+    graph = Graph()
+    for lock in facts.locks:
+        graph.nodes.setdefault(lock.node, lock.label)
+        for wait in lock.waiters:
+            graph.nodes.setdefault(thread_node(wait.thread), f"thread {wait.thread.index}")
+            graph.add(Edge(thread_node(wait.thread), lock.node, "waits", wait.grade, wait.how))
+        if lock.owner is not None and lock.state.owner_word is not None:
+            graph.nodes.setdefault(thread_node(lock.owner), f"thread {lock.owner.index}")
+            word = lock.state.owner_word
+            graph.add(Edge(lock.node, thread_node(lock.owner), "held-by", "proved", f"{word.what} at 0x{word.address:x} = {word.value}"))
+    for walker in facts.walkers:
+        if walker.cycle is None or not (walker.stuck or walker.likely):
+            continue
+        chain = f"chain-{walker.cycle.bucket}"
+        graph.nodes.setdefault(thread_node(walker.thread), f"thread {walker.thread.index}")
+        graph.nodes.setdefault(chain, f"bucket {walker.cycle.bucket}: a loop of {walker.cycle.length}")
+        grade = "proved" if walker.stuck else "inferred"
+        how = f"{walker.cursor_register} = 0x{walker.cursor or 0:x}, a node of the loop"
+        graph.add(Edge(thread_node(walker.thread), chain, "walks", grade, how))
+    suspension = facts.suspension
+    if suspension is not None:
+        graph.nodes.setdefault("gc", "suspension of all managed threads")
+        if suspension.suspender is not None:
+            graph.nodes.setdefault(thread_node(suspension.suspender), f"thread {suspension.suspender.index}")
+            graph.add(Edge(thread_node(suspension.suspender), "gc", "waits", suspension.grade, suspension.how))
+        for thread in suspension.waiting:
+            graph.nodes.setdefault(thread_node(thread), f"thread {thread.index}")
+            graph.add(Edge(thread_node(thread), "gc", "waits", "inferred", "waits for the suspension to end"))
+        for thread in suspension.blocking:
+            graph.nodes.setdefault(thread_node(thread), f"thread {thread.index}")
+            graph.add(Edge("gc", thread_node(thread), "suspends", "proved", "its thread object says cooperative mode"))
+    return graph

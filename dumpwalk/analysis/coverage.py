@@ -1,0 +1,122 @@
+"""What was looked at and how much of it: unknown is never "no".
+
+Areas: threads, stacks, modules, dispatch-cache, locks, managed-threads, managed-locks. Status complete, partial or none.
+"""
+from __future__ import annotations
+
+from dumpwalk.analysis.facts import Facts
+
+
+def record(facts: Facts) -> None:
+    """Append the entries of every area, always in this order."""
+    _threads(facts)
+    _stacks(facts)
+    _modules(facts)
+    _cache(facts)
+    _locks(facts)
+    _managed(facts)
+
+
+def _threads(facts: Facts) -> None:
+    process = facts.process
+    count = len(process.threads)
+    synthetic = sum(1 for t in process.threads if t.tid is None or t.tid_source == "synthetic")
+    if not process.threads_complete:
+        facts.cover("threads", "partial", f"{count} threads are in the dump, others are missing")
+    elif synthetic:
+        facts.cover("threads", "partial", f"{synthetic} of {count} threads have no id of their own: a position, no tid")
+    else:
+        facts.cover("threads", "complete", f"{count} threads with their tids")
+
+
+def _stacks(facts: Facts) -> None:
+    process = facts.process
+    if process.debugger_version is None:
+        facts.cover("stacks", "partial" if any(len(t.frames()) > 1 for t in process.threads) else "none",
+                    process.module_facts.get("stacks", "no debugger was used: frame pointers only"))  # fmt: skip
+        return
+    short = [t.index for t in process.threads if len(t.frames()) <= 1]
+    cut = process.module_facts.get("frames-limited")
+    if cut:
+        facts.cover("stacks", "partial", cut)
+    elif short:
+        shown = ", ".join(map(str, short[:20])) + (" ..." if len(short) > 20 else "")
+        facts.cover("stacks", "partial", f"{len(short)} of {len(process.threads)} threads have one frame only: {shown}")
+    else:
+        facts.cover("stacks", "complete", f"{len(process.threads)} of {len(process.threads)} threads unwound")
+
+
+def _modules(facts: Facts) -> None:
+    modules = facts.process.modules
+    missing = [m.name for m in modules if m.match == "missing"]
+    wrong = [m.name for m in modules if m.match == "mismatched"]
+    unsure = [m.name for m in modules if m.match == "unverified"]
+    matched = sum(1 for m in modules if m.match == "matched")
+    parts = [f"{matched} of {len(modules)} files matched by build-id"]
+    for label, names in (("missing", missing), ("of another build", wrong), ("not verifiable", unsure)):
+        if names:
+            parts.append(f"{label}: {', '.join(sorted(set(names))[:8])}{' ...' if len(set(names)) > 8 else ''}")
+    status = "complete" if not missing and not wrong else ("partial" if matched else "none")
+    if not modules:
+        status, parts = "none", ["the dump lists no module"]
+    facts.cover("modules", status, "; ".join(parts))
+
+
+def _cache(facts: Facts) -> None:
+    if facts.runtime is None:
+        facts.cover("dispatch-cache", "none", "no .NET runtime was found in this process")
+        return
+    location, cache = facts.location, facts.cache
+    if cache is None:
+        if location.not_created:
+            facts.cover("dispatch-cache", "complete", "g_resolveCache is NULL: the process has not made one")
+        elif location.pointer_not_captured or _is_small(facts):
+            facts.cover("dispatch-cache", "none", "the memory that holds it is not in this kind of dump")
+        else:
+            facts.cover("dispatch-cache", "none", f"not found (tried: {', '.join(location.tried)})")
+        return
+    walk = cache.walk
+    if walk.limited:
+        facts.cover("dispatch-cache", "partial", "a limit was hit before all chains were walked")
+    elif walk.unknown_buckets:
+        facts.cover("dispatch-cache", "partial", f"{walk.unknown_buckets} chains leave the captured memory")
+    else:
+        why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
+        facts.cover("dispatch-cache", "complete", why)
+
+
+def _is_small(facts: Facts) -> bool:
+    core = facts.process.corefile
+    return core is not None and core.kind in ("mini", "triage")
+
+
+def uncaptured_lock_waits(facts: Facts) -> "list":
+    """Futex waits whose word the dump does not hold: they may be for a lock that cannot be read."""
+    return [
+        w for w in facts.waits
+        if w.lock is None and w.kind == "futex" and w.word is not None and facts.process.memory.read(w.word, 4) is None
+    ]  # fmt: skip
+
+
+def _locks(facts: Facts) -> None:
+    unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
+    uncaptured = uncaptured_lock_waits(facts)
+    if uncaptured:
+        facts.cover("locks", "partial", f"{len(uncaptured)} threads wait on a futex word that is not in the dump")
+    elif unknown:
+        facts.cover("locks", "partial", f"{len(unknown)} threads: whether they wait or run cannot be told")
+    else:
+        waiting = sum(len(k.waiters) for k in facts.locks)
+        facts.cover("locks", "complete", f"{len(facts.locks)} native locks in use or waited for, {waiting} waiters")
+
+
+def _managed(facts: Facts) -> None:
+    if facts.runtime is None:
+        return
+    managed = facts.managed
+    if managed is None or not managed.threads:
+        why = managed.coverage if managed is not None else "the runtime's thread list was not found"
+        facts.cover("managed-threads", "none", why)
+    else:
+        facts.cover("managed-threads", "complete" if managed.complete else "partial", managed.coverage)
+    facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")

@@ -1,0 +1,99 @@
+"""What was observed, before anyone draws a conclusion: the input of every detector."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from dumpwalk.core.process import Process, Thread
+from dumpwalk.coreclr.dispatch_cache import Cache
+from dumpwalk.coreclr.layouts import Layout
+from dumpwalk.coreclr.locate_cache import Location
+from dumpwalk.coreclr.walkers import Walker
+from dumpwalk.locks.graph import Graph
+from dumpwalk.locks.state import LockState
+from dumpwalk.locks.waits import Wait
+from dumpwalk.report.model import Coverage
+
+
+@dataclass
+class LockFact:
+    """One lock of the report and everyone around it."""
+
+    state: LockState
+    name: Optional[str]
+    name_source: Optional[str]
+    """symbol, member (of a known object), caller (the function above Enter), or None."""
+    kind: str
+    """crst, pthread, pal-critical-section."""
+    owner: Optional[Thread]
+    waiters: List[Wait] = field(default_factory=list)
+    note: Optional[str] = None
+
+    @property
+    def label(self) -> str:
+        return self.name or f"lock 0x{self.state.address:x}"
+
+    @property
+    def node(self) -> str:
+        return f"lock-0x{self.state.address:x}"
+
+    @property
+    def owner_gone(self) -> bool:
+        return bool(self.state.locked and self.state.owner_tid is not None and self.owner is None)
+
+
+@dataclass
+class Suspension:
+    """A suspension of all managed threads (garbage collection, debugger) that is under way."""
+
+    suspender: Optional[Thread]
+    how: str
+    grade: str
+    blocking: List[Thread] = field(default_factory=list)
+    """Threads in cooperative mode that it has to wait for."""
+    waiting: List[Thread] = field(default_factory=list)
+    """Threads that wait for it to end."""
+    suspender_address: Optional[int] = None
+
+
+@dataclass
+class Facts:
+    process: Process
+    runtime: Any
+    """coreclr.runtime.RuntimeInfo, or None."""
+    layouts: List[Layout]
+    waits: List[Wait]
+    location: Location
+    cache: Optional[Cache]
+    write_lock: Optional[LockFact]
+    walkers: List[Walker]
+    locks: List[LockFact]
+    managed: Any
+    """coreclr.managed_threads.ManagedThreads, or None."""
+    suspension: Optional[Suspension]
+    graph: Graph
+    coverage: List[Coverage] = field(default_factory=list)
+    chain_walks_by_thread: Dict[int, Walker] = field(default_factory=dict)
+
+    def wait_of(self, thread: Thread) -> Optional[Wait]:
+        for wait in self.waits:
+            if wait.thread is thread:
+                return wait
+        return None
+
+    def lock_at(self, address: int) -> Optional[LockFact]:
+        for lock in self.locks:
+            if lock.state.address == address:
+                return lock
+        return None
+
+    def cover(self, area: str, status: str, why: str) -> None:
+        self.coverage.append(Coverage(area, status, why))
+
+    @property
+    def native_only(self) -> bool:
+        return self.runtime is None
+
+
+def thread_node(thread: Thread) -> str:
+    return f"thread-{thread.index}"

@@ -1,0 +1,97 @@
+"""One verdict out of the findings and the coverage, and its line.
+
+Precedence: hang, suspicious, inconclusive, none; within one status the order of the detectors. "none" is said only where
+coverage is enough to say so, and its sentence names the scope.
+"""
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+from dumpwalk.analysis.facts import Facts
+from dumpwalk.detectors import (
+    dispatch_cache_cycle,
+    dispatch_cache_damage,
+    dispatch_cache_stub_spin,
+    gc_suspension,
+    lock_cycle,
+    lock_lost_wakeup,
+    lock_orphaned,
+)
+from dumpwalk.report.model import Finding, Verdict
+
+EXIT_CODES = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}
+
+_SENTENCES = {
+    m.KIND: m.SENTENCE
+    for m in (
+        dispatch_cache_cycle,
+        dispatch_cache_damage,
+        dispatch_cache_stub_spin,
+        gc_suspension,
+        lock_cycle,
+        lock_lost_wakeup,
+        lock_orphaned,
+    )
+}
+
+_SCOPE = "nothing stuck in native locks and the dispatch cache; managed locks not looked at"
+_SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
+
+
+def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
+    """The verdict; never "none" where something that was needed could not be read."""
+    for finding in findings:
+        if finding.status in ("hang", "suspicious"):
+            sentence = _SENTENCES[finding.kind]
+            if finding.kind == lock_cycle.KIND and len([a for a in finding.actors if a.role == "holder"]) == 1:
+                sentence = lock_cycle.SELF_SENTENCE
+            return _verdict(finding.status, finding.kind, sentence, finding.signature, finding.title)
+    lacking = _lacking(facts)
+    if lacking is not None:
+        kind, sentence, headline = lacking
+        picture = next((f for f in findings if f.status == "inconclusive"), None)
+        return _verdict("inconclusive", kind, sentence, None, picture.title if picture else headline)
+    sentence = _SCOPE if facts.runtime is not None else _SCOPE_NATIVE
+    headline = "Nothing stuck was found in native locks" + (
+        " and the dispatch cache." if facts.runtime is not None else "; the process has no .NET runtime."
+    )
+    return _verdict("none", "nothing-stuck", sentence, None, headline)
+
+
+def _verdict(status: str, kind: str, sentence: str, signature: Optional[str], headline: str) -> Verdict:
+    line = f"dumpwalk-verdict: {status} {kind}: {sentence} [sig {signature or '-'}]"
+    return Verdict(status, kind, sentence, signature, line, EXIT_CODES[status], headline)
+
+
+def _lacking(facts: Facts) -> "Optional[Tuple[str, str, str]]":
+    """(kind, sentence, headline) of the first thing that is missing for an answer, or None."""
+    core = facts.process.corefile
+    cover = {c.area: c for c in facts.coverage}
+    problems: List[Tuple[str, str, str]] = []
+    if core is not None and core.truncated:
+        problems.append(("truncated", "the dump is cut off, and what lacks may hold the answer",
+                         "The dump is truncated; what is left shows nothing stuck."))  # fmt: skip
+    cache = cover.get("dispatch-cache")
+    if facts.runtime is not None and cache is not None and cache.status != "complete":
+        small = facts.location.pointer_not_captured or (core is not None and core.kind in ("mini", "triage"))
+        if facts.cache is not None:
+            problems.append(("not-captured", "part of the dispatch cache is not in the dump",
+                             "Part of the dispatch cache is not in the dump; what is there shows nothing stuck."))  # fmt: skip
+        elif small:
+            problems.append(("not-captured", "the memory of the dispatch cache and its lock is not in this kind of dump",
+                             "The dump does not hold the memory that would tell; a heap or full dump would."))  # fmt: skip
+        else:
+            problems.append(("not-found", "the dispatch cache was not found in the memory of this process",
+                             "The dispatch cache was not found, so it cannot be called healthy."))  # fmt: skip
+    locks = cover.get("locks")
+    if locks is not None and locks.status != "complete":
+        problems.append(("not-captured", "some threads wait for something that is not in the dump",
+                         "Some threads wait for something that the dump does not hold."))  # fmt: skip
+    threads = cover.get("threads")
+    if threads is not None and threads.status != "complete":
+        problems.append(("threads-unknown", "not all threads, or not their ids, are in the dump",
+                         "Not all threads, or not their ids, are in the dump."))  # fmt: skip
+    failed = [c for c in facts.coverage if c.area.startswith("detector ")]
+    if failed:
+        problems.append(("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump."))
+    return problems[0] if problems else None

@@ -1,0 +1,85 @@
+"""Names for locks: by the symbol that covers them, as a member of a known object, or by the function above Enter.
+
+A Crst does not record its type in release builds (src/coreclr/vm/crst.h), so a heap-allocated one is named by who enters
+it: the holder object is inlined there, and the frame above `CrstBase::Enter` is the method itself. Sources: crsttypes.h and
+the callers in src/coreclr/vm (virtualcallstub.cpp, threads.cpp, threadsuspend.cpp, methodtable.cpp, prestub.cpp, clsload.cpp,
+codeman.cpp, syncblk.cpp).
+"""
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+from dumpwalk.core.process import Frame, Process
+from dumpwalk.report.names import short
+
+WRITE_LOCK = "DispatchCache::m_writeLock"
+THREAD_STORE_LOCK = "ThreadStore::m_Crst"
+
+_BY_CALLER: Tuple[Tuple[str, str], ...] = (
+    ("DispatchCache::Insert", WRITE_LOCK),
+    ("DispatchCache::PromoteChainEntry", WRITE_LOCK),
+    ("VirtualCallStubManager::GenerateStubIndirection", "VirtualCallStubManager::m_indCellLock"),
+    ("ThreadStore::Enter", THREAD_STORE_LOCK),
+    ("ThreadSuspend::LockThreadStore", THREAD_STORE_LOCK),
+    ("MethodTable::DoRunClassInitThrowing", "ListLockEntry::m_Crst (class init)"),
+    ("MethodDesc::JitCompileCode", "ListLockEntry::m_Crst (JIT)"),
+    ("ClassLoader::LoadTypeHandleForTypeKey_Body", "PendingTypeLoadEntry::m_Crst"),
+    ("CodeFragmentHeap::RealAllocAlignedMem", "CodeFragmentHeap::m_Lock"),
+    ("CodeFragmentHeap::RealBackoutMem", "CodeFragmentHeap::m_Lock"),
+    ("LoaderHeap::RealAllocMem", "LoaderHeap::m_CriticalSection"),
+    ("EEJitManager::alloc", "EEJitManager::m_CodeHeapCritSec"),
+    ("EECodeGenManager::AllocCode", "EECodeGenManager::m_CodeHeapLock"),
+    ("SyncBlockCache::GetNextFreeSyncBlock", "SyncBlockCache::m_CacheLock"),
+    ("ObjHeader::GetSyncBlock", "SyncBlockCache::m_CacheLock"),
+    ("IdDispenser::NewId", "IdDispenser::m_Crst"),
+    ("ExecutableAllocator::", "ExecutableAllocator::m_CriticalSection"),
+    ("PerfMap::", "PerfMap::s_csPerfMap"),
+)
+
+ENTER_NAMES = ("CrstBase::Enter", "EnterCriticalSection", "CorUnix::InternalEnterCriticalSection", "InternalEnterCriticalSection",
+               "minipal_mutex_enter", "CrstBase::AcquireLock")  # fmt: skip
+
+LIBC_MODULES = ("libc.so", "libc-", "libpthread", "ld-", "ld-musl", "libc.musl", "libsystem_", "linux-vdso", "[vdso]")
+
+
+def is_lock_frame(frame: Frame) -> bool:
+    """A frame that only stands between a thread and the lock it wants: libc's, or the runtime's Enter functions."""
+    if frame.module is not None and frame.module.name.startswith(LIBC_MODULES):
+        return True
+    return bool(frame.function) and plain(frame.function or "") in ENTER_NAMES
+
+
+def plain(function: str) -> str:
+    """A function's qualified name without arguments and template arguments."""
+    return short(function)
+
+
+def first_own_frame(frames: Sequence[Frame]) -> Optional[Frame]:
+    """The innermost frame that is neither libc's nor a lock function: who wants the lock."""
+    for frame in frames:
+        if not is_lock_frame(frame):
+            return frame
+    return None
+
+
+def by_symbol(process: Process, address: int) -> Optional[str]:
+    symbol = process.symbols.symbol_at(address)
+    if symbol is None:
+        return None
+    name = plain(symbol.name)
+    return name if symbol.start == address else f"{name}+0x{address - symbol.start:x}"
+
+
+def by_callers(waiters_frames: Sequence[Sequence[Frame]]) -> Optional[str]:
+    """The member that the callers of Enter take; None unless all known callers agree."""
+    names: List[str] = []
+    for frames in waiters_frames:
+        frame = first_own_frame(frames)
+        if frame is None or not frame.function:
+            continue
+        function = plain(frame.function)
+        for prefix, lock in _BY_CALLER:
+            if function.startswith(prefix):
+                names.append(lock)
+                break
+    return names[0] if names and len(set(names)) == 1 else None

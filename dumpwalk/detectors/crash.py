@@ -1,0 +1,48 @@
+"""crash: the dump was made by a crash or an abort, said first since bots feed every core. A note."""
+from __future__ import annotations
+
+import signal
+from typing import List, Optional
+
+from dumpwalk.analysis.facts import Facts
+from dumpwalk.detectors import wording
+from dumpwalk.report.model import Actor, Evidence, Finding
+
+KIND = "crash"
+SENTENCE = "the dump was made by a crash"
+_FATAL = (4, 5, 6, 7, 8, 11, 31)
+"""SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGSEGV SIGSYS (signal(7))."""
+
+
+def signal_name(number: Optional[int]) -> Optional[str]:
+    try:
+        return signal.Signals(number).name if number else None
+    except ValueError:
+        return f"signal {number}"
+
+
+def detect(facts: Facts) -> List[Finding]:
+    core = facts.process.corefile
+    if core is None or core.crash_signal is None or core.crash_signal not in _FATAL:
+        return []
+    name = signal_name(core.crash_signal)
+    thread = facts.process.thread_by_tid(core.crash_thread) if core.crash_thread else None
+    who = wording.tid_words(thread) if thread else "a thread"
+    line = f"{who} received {name}, and the dump was made then"
+    return [
+        Finding(
+            id=KIND,
+            kind=KIND,
+            confidence="corroborated",
+            title=f"The dump was made by {name}.",
+            observed=(f"{line[0].upper()}{line[1:]}.",),
+            therefore=(),
+            consistent_with=("A crash.", "A signal sent on purpose to get a dump of a hang."),
+            not_established=("Which of the two it was, unless the signal's sender is known.",),
+            evidence=(Evidence(line, None, str(core.crash_signal), "the core's notes", "corroborated"),),
+            repro=(f"thread select {thread.index}", "thread info") if thread else (),
+            status="none",
+            summary=(f"{line[0].upper()}{line[1:]}.",),
+            actors=(Actor(thread.index, "crashed"),) if thread else (),
+        )
+    ]

@@ -1,0 +1,61 @@
+"""lock-lost-wakeup: a PAL critical section with waiters, no owner, and nobody awakened.
+
+Source: src/coreclr/pal/src/sync/cs.cpp: a release with waiters sets the awakened bit and signals the condition variable; all
+three clear at once is a state that should not last. A free pthread mutex with a thread still in futex is a normal
+hand-over and is no finding.
+"""
+from __future__ import annotations
+
+from typing import List
+
+from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.detectors import wording
+from dumpwalk.detectors.signature import lock_parts, signature
+from dumpwalk.report.model import Actor, Evidence, Finding
+
+KIND = "lock-lost-wakeup"
+SENTENCE = "threads wait for a free lock and nobody was awakened"
+
+
+def detect(facts: Facts) -> List[Finding]:
+    return [_finding(facts, k) for k in facts.locks if _lost(k)]
+
+
+def _lost(lock: LockFact) -> bool:
+    state = lock.state
+    if state.implementation != "pal-critical-section" or state.locked or state.awakened or state.owner_tid:
+        return False
+    return bool(state.waiters) and len(lock.waiters) > 0
+
+
+def _finding(facts: Facts, lock: LockFact) -> Finding:
+    waiting = [w.thread for w in lock.waiters]
+    word = lock.state.words[0]
+    evidence: List[Evidence] = [
+        Evidence(
+            f"{lock.label} is free with {lock.state.waiters} waiters and no awakened bit",
+            f"0x{word.address:x}", str(word.value), "LockCount: bit 0 locked, bit 1 awakened, the rest waiters", "proved",
+            f"memory read -s4 -fd -c1 0x{word.address:x}", str(word.value),
+        ),
+        *wording.waiters_evidence(facts, lock),
+    ]  # fmt: skip
+    return Finding(
+        id=f"{KIND}-0x{lock.state.address:x}",
+        kind=KIND,
+        confidence="proved",
+        title=f"{wording.plural(len(waiting), 'thread waits', 'threads wait')} for a lock that nobody holds.",
+        observed=(f"{lock.label} is not locked, has no owner, and counts {lock.state.waiters} waiters.",),
+        therefore=("Unless a wake-up is on its way, the waiters stay.",),
+        consistent_with=(
+            "A wake-up that was lost (glibc bug 25847 is one known way; dotnet/runtime issue 43312).",
+            "A snapshot between a release and the wake-up of a waiter.",
+        ),
+        not_established=("Whether a wake-up is still to come: one snapshot has no durations.",),
+        evidence=tuple(evidence),
+        repro=tuple(wording.repro_of(evidence)),
+        status="suspicious",
+        summary=(f"{wording.thread_words(waiting).capitalize()} wait for {lock.label}, which is free.",),
+        actors=tuple(Actor(t.index, "waiter") for t in waiting),
+        locks=(f"0x{lock.state.address:x}",),
+        signature=signature(KIND, lock_parts([lock], waiting, facts)),
+    )

@@ -1,0 +1,174 @@
+"""Words and evidence that several findings share."""
+from __future__ import annotations
+
+from typing import Iterable, List, Optional, Sequence
+
+from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.chain_walk import ChainCycle, Element
+from dumpwalk.coreclr.layouts import NODE_NEXT
+from dumpwalk.coreclr.walkers import Walker
+from dumpwalk.report.model import Evidence
+
+
+def plural(count: int, noun: str, many: Optional[str] = None) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
+
+
+def ranges(indexes: Iterable[int]) -> str:
+    """`8-19 21-23` of 8..19 and 21..23."""
+    parts: List[List[int]] = []
+    for value in sorted(set(indexes)):
+        if parts and value == parts[-1][1] + 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def thread_words(threads: Sequence[Thread]) -> str:
+    return f"thread{'' if len(threads) == 1 else 's'} {ranges(t.index for t in threads)}"
+
+
+def ordinal(position: int) -> str:
+    """`first` of 1, `12th` of 12."""
+    words = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+    if 1 <= position <= len(words):
+        return words[position - 1]
+    suffix = "th" if 10 <= position % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    return f"{position}{suffix}"
+
+
+def tid_words(thread: Thread) -> str:
+    """`thread 20 (tid 13786)`; only the index where the tid is a mere position."""
+    if thread.tid is None or thread.tid_source == "synthetic":
+        return f"thread {thread.index}"
+    return f"thread {thread.index} (tid {thread.tid})"
+
+
+def node_evidence(element: Element, what: str) -> Evidence:
+    """The pNext word of a node."""
+    address = element.address + NODE_NEXT
+    return Evidence(
+        what=what,
+        address=f"0x{address:x}",
+        value=f"0x{element.next:x}",
+        how="ResolveCacheElem.pNext, at +0x18 of the node",
+        grade="proved",
+        command=f"memory read -s8 -fx -c4 0x{element.address:x}",
+        shows=f"0x{element.next:016x}",
+    )
+
+
+def register_evidence(thread: Thread, register: str, value: int, what: str, how: str, grade: str = "proved") -> Evidence:
+    return Evidence(
+        what=what,
+        address=None,
+        value=f"0x{value:x}",
+        how=how,
+        grade=grade,
+        command=f"thread select {thread.index}\nregister read {register}",
+        shows=f"0x{value:016x}",
+    )
+
+
+def owner_evidence(lock: LockFact, what: str) -> Optional[Evidence]:
+    """The lock's owner word."""
+    word = lock.state.owner_word
+    if word is None:
+        return None
+    return Evidence(
+        what=what,
+        address=f"0x{word.address:x}",
+        value=str(word.value),
+        how=f"{word.what} of the {lock.state.implementation} at 0x{lock.state.mutex if word.what != 'OwningThread' else lock.state.address:x}",
+        grade="proved",
+        command=f"memory read -s{word.size} -fu -c1 0x{word.address:x}",
+        shows=str(word.value),
+    )
+
+
+def waiters_evidence(facts: Facts, lock: LockFact) -> List[Evidence]:
+    """One line for all waiters of a grade, with one of them as the example to check."""
+    found = []
+    for grade in ("proved", "corroborated", "inferred"):
+        waits = [w for w in lock.waiters if w.grade == grade]
+        if not waits:
+            continue
+        first = waits[0]
+        threads = ranges(w.thread.index for w in waits)
+        argument = facts.process.arch.syscall_arguments[3 if first.call.kind == "psynch-condition" else 0]
+        value = first.thread.registers.get(argument)
+        if grade == "proved" and value is not None:
+            found.append(
+                register_evidence(
+                    first.thread, argument, value,
+                    f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}",
+                    f"thread {first.thread.index}: {first.how}", grade,
+                )  # fmt: skip
+            )
+        else:
+            what = f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}"
+            found.append(Evidence(what, None, None, f"thread {first.thread.index}: {first.how}", grade))
+    return found
+
+
+def cycle_nodes_in_order(cycle: ChainCycle, cursor: Optional[int]) -> List[Element]:
+    """The loop's nodes from the cursor's on."""
+    nodes = list(cycle.nodes)
+    for position, node in enumerate(nodes):
+        if node.address == cursor:
+            return nodes[position:] + nodes[:position]
+    return nodes
+
+
+def walker_evidence(facts: Facts, walker: Walker) -> List[Evidence]:
+    """Where a walker stands: its pc in the loop, its cursor on the cycle, its key in none of the cycle's nodes."""
+    thread, arch = walker.thread, facts.process.arch
+    found = []
+    pc = thread.registers.get(arch.pc, 0)
+    if walker.loop is not None:
+        base = f"0x{walker.loop.start:x} to 0x{walker.loop.end - 1:x}"
+        found.append(
+            register_evidence(
+                thread, arch.pc, pc, f"thread {thread.index} runs inside the chain-walk loop",
+                f"the instructions at {base} are a loop that follows pNext",
+            )  # fmt: skip
+        )
+    if walker.cursor is not None and walker.cursor_register is not None:
+        value = thread.registers.get(walker.cursor_register, 0)
+        node = "a node of the loop" if value == walker.cursor else f"&pNext of node 0x{walker.cursor:x}"
+        found.append(
+            register_evidence(
+                thread, walker.cursor_register, value, f"thread {thread.index}'s cursor stands on {node}",
+                "the register that the loop's code follows" if walker.loop else "a register of frame 0",
+                "proved" if walker.loop else "corroborated",
+            )  # fmt: skip
+        )
+    if walker.key is not None and walker.key_in_cycle is False and walker.loop is not None and walker.loop.mt:
+        found.append(
+            register_evidence(
+                thread, walker.loop.mt, walker.key[0],
+                f"the key that thread {thread.index} looks for is in no node of the loop",
+                f"pMT 0x{walker.key[0]:x} in {walker.loop.mt}, token 0x{walker.key[1]:x} in {walker.loop.token}",
+            )  # fmt: skip
+        )
+    return found
+
+
+def repro_of(evidence: Sequence[Evidence]) -> List[str]:
+    """The lldb lines of the evidence, each once, in order."""
+    lines: List[str] = []
+    selected = None
+    for item in evidence:
+        for line in (item.command or "").split("\n"):
+            if not line:
+                continue
+            if line.startswith("thread select"):
+                if line == selected:
+                    continue
+                selected = line
+            elif line in lines and not line.startswith("register"):
+                continue
+            lines.append(line)
+    return lines

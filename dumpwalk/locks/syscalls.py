@@ -1,0 +1,125 @@
+"""Is a thread inside a system call, and which: from the instruction at its pc and its registers.
+
+Linux x64: the two bytes before rip are `syscall`; the number is orig_rax where the dump has it (ELF notes do, debuggers do
+not show it). Linux arm64: pc is at the `svc`, the number in x8 (128, restart_syscall, after a timed wait was stopped). macOS
+x64: rax holds the number with its class bits; arm64: x16, pc behind the `svc`. Numbers: arch/x86/entry/syscalls and
+include/uapi/asm-generic/unistd.h of Linux, bsd/kern/syscalls.master of xnu.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+from dumpwalk.core.process import Process, Thread
+
+_LINUX: Dict[str, Dict[int, str]] = {
+    "x86_64": {
+        202: "futex", 449: "futex", 219: "restart", 35: "sleep", 230: "sleep", 0: "read", 45: "read", 47: "read", 17: "read",
+        7: "poll", 271: "poll", 23: "poll", 270: "poll", 232: "poll", 281: "poll", 61: "wait", 247: "wait", 128: "signal",
+        34: "signal", 130: "signal", 43: "accept", 288: "accept", 1: "write", 20: "write", 24: "yield",
+    },
+    "aarch64": {
+        98: "futex", 449: "futex", 128: "restart", 101: "sleep", 115: "sleep", 63: "read", 207: "read", 212: "read",
+        73: "poll", 72: "poll", 22: "poll", 260: "wait", 95: "wait", 137: "signal", 133: "signal", 202: "accept",
+        242: "accept", 64: "write", 66: "write", 124: "yield",
+    },
+}  # fmt: skip
+
+_DARWIN: Dict[int, str] = {
+    301: "psynch-mutex", 305: "psynch-condition", 306: "psynch-rw", 307: "psynch-rw", 515: "ulock", 544: "ulock", 3: "read",
+    396: "read", 230: "poll", 417: "poll", 93: "poll", 407: "poll", 363: "poll", 374: "poll", 368: "workqueue", 334: "sleep",
+    423: "sleep", 331: "sleep", 330: "signal", 410: "signal", 111: "signal",
+}  # fmt: skip
+_DARWIN_CLASS_UNIX = 2 << 24
+_DARWIN_CLASS_MACH = 1 << 24
+
+_FUTEX_WAIT = (0, 9)
+"""FUTEX_WAIT and FUTEX_WAIT_BITSET (include/uapi/linux/futex.h), after the private and clock bits are masked."""
+_FUTEX_LOCK_PI = (6, 13)
+_FUTEX_COMMAND = 0x7F
+_RESTART = tuple((1 << 64) - n for n in (4, 512, 513, 514, 516))
+"""-EINTR, -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND, -ERESTART_RESTARTBLOCK."""
+
+
+@dataclass(frozen=True)
+class SystemCall:
+    """`inside` is None when neither the instruction nor the registers can tell."""
+
+    inside: Optional[bool]
+    kind: str
+    """futex, psynch-mutex, sleep, poll, read, ... or other; empty when not inside."""
+    arguments: Tuple[int, ...]
+    how: str
+    by_code: bool = False
+    """The instruction itself was seen."""
+
+
+def system_call(process: Process, thread: Thread) -> SystemCall:
+    arch = process.arch
+    registers = thread.registers
+    pc = registers.get(arch.pc)
+    if pc is None:
+        return SystemCall(None, "", (), "no registers")
+    arguments = tuple(registers.get(name, 0) for name in arch.syscall_arguments)
+    data = process.code.read(pc - arch.syscall_before_pc, len(arch.syscall_instruction))
+    at_call = None if data is None else data == arch.syscall_instruction
+    if process.os == "macos":
+        return _darwin(process, thread, at_call, arguments)
+    number = registers.get(arch.syscall_number)
+    if number is not None and arch.name == "x86_64" and number >> 63:
+        number = -1
+    if at_call is False:
+        return SystemCall(False, "", arguments, "the instruction at pc is no system call", True)
+    kind = _LINUX[arch.name].get(number) if number is not None else None
+    if arch.name == "x86_64" and number == -1:
+        return SystemCall(False, "", arguments, "orig_rax is -1: not in a system call", at_call is not None)
+    if at_call is None:
+        result = registers.get(arch.syscall_result)
+        if arch.name == "x86_64" and kind and result in _RESTART:
+            return _linux(kind, arguments, f"orig_rax {number}, interrupted", False)
+        return SystemCall(None, "", arguments, "the instruction at pc is not captured")
+    if kind is None and (number is None or number < 0):
+        kind = "futex" if _futex_arguments(arguments) else "other"
+    return _linux(kind or "other", arguments, "stopped in a system call", True)
+
+
+def _linux(kind: str, arguments: Tuple[int, ...], how: str, by_code: bool) -> SystemCall:
+    if kind in ("futex", "restart") and _futex_arguments(arguments):
+        return SystemCall(True, "futex", arguments, how, by_code)
+    if kind == "futex":
+        return SystemCall(True, "other", arguments, how, by_code)
+    return SystemCall(True, "sleep" if kind == "restart" else kind, arguments, how, by_code)
+
+
+def _futex_arguments(arguments: Tuple[int, ...]) -> bool:
+    address, operation = arguments[0], arguments[1] & 0xFFFFFFFF
+    command = operation & _FUTEX_COMMAND
+    return address > 0xFFF and not address & 3 and operation < 0x200 and command in _FUTEX_WAIT + _FUTEX_LOCK_PI
+
+
+def is_condition_wait(operation: int) -> bool:
+    """glibc waits on condition variables with FUTEX_WAIT_BITSET (an absolute time out), on mutexes with FUTEX_WAIT."""
+    return operation & _FUTEX_COMMAND == 9
+
+
+def _darwin(process: Process, thread: Thread, at_call: Optional[bool], arguments: Tuple[int, ...]) -> SystemCall:
+    if at_call is False:
+        return SystemCall(False, "", arguments, "the instruction at pc is no system call", True)
+    name = ""
+    if at_call is None:
+        name = (thread.frames()[0].function or "") if thread.frames() else ""
+        if not name.lstrip("_").startswith("psynch"):
+            return SystemCall(None, "", arguments, "the instruction at pc is not captured")
+    number = thread.registers.get(process.arch.syscall_number, 0)
+    if process.arch.name == "x86_64":
+        if number & _DARWIN_CLASS_MACH and not number & _DARWIN_CLASS_UNIX:
+            return SystemCall(True, "mach", arguments, "stopped in a mach trap", at_call is True)
+        number &= 0xFFFFFF
+    elif number >> 31 or number >= 1 << 32:
+        return SystemCall(True, "mach", arguments, "stopped in a mach trap", at_call is True)
+    kind = _DARWIN.get(number)
+    if kind is None and "psynch_mutexwait" in name:
+        kind = "psynch-mutex"
+    if kind is None and "psynch_cvwait" in name:
+        kind = "psynch-condition"
+    return SystemCall(True, kind or "other", arguments, "stopped in a system call", at_call is True)
