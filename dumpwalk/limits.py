@@ -69,3 +69,6 @@ CHILD_MEMORY_FRACTION = 0.8
 
 DEFAULT_TIMEOUT_SECONDS = 300
 """Per core."""
+
+TEMPORARY_DISK_FRACTION = 0.9
+"""Share of the temporary folder's free space that a decompressed core may take."""
