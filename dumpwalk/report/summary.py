@@ -1,0 +1,136 @@
+"""Several cores in one report: a table of verdicts first, then one report each; a core that failed has its row too."""
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Sequence, Tuple, Union
+
+from tabulate import tabulate
+
+from dumpwalk.report import markdown, text
+from dumpwalk.report.escape import clean
+from dumpwalk.report.markdown_escape import code, prose, table
+from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.names import count, plural
+from dumpwalk.report.text_page import Page, shorten
+
+Entry = Union[Report, FailedCore]
+RANK = (10, 11, 12, 0)
+"""Exit codes, the most telling first; a core that could not be analysed counts as 12."""
+TABLE_ROWS = 200
+
+
+def exit_code(entries: Sequence[Entry]) -> int:
+    """The highest-ranking of the cores' codes; 1 where none could be analysed."""
+    codes = {entry.verdict.exit_code if isinstance(entry, Report) else 12 for entry in entries}
+    if not any(isinstance(entry, Report) for entry in entries):
+        return 1
+    return next((code for code in RANK if code in codes), 0)
+
+
+def _row(entry: Entry) -> Tuple[str, str, str, str]:
+    """(path, verdict, signature, threads)."""
+    if isinstance(entry, FailedCore):
+        return (entry.path, "not analysed", "-", "-")
+    verdict = entry.verdict
+    return (entry.dump.path, f"{verdict.status} {verdict.kind}", verdict.signature or "-", count(len(entry.threads)))
+
+
+def signatures(entries: Sequence[Entry]) -> List[Tuple[str, str, int]]:
+    """(signature, verdict sentence, cores), the most frequent first; cores without a signature are left out."""
+    counts: Dict[Tuple[str, str], int] = {}
+    for entry in entries:
+        if isinstance(entry, Report) and entry.verdict.signature:
+            key = (entry.verdict.signature, entry.verdict.sentence)
+            counts[key] = counts.get(key, 0) + 1
+    rows = [(signature, sentence, number) for (signature, sentence), number in counts.items()]
+    return sorted(rows, key=lambda row: (-row[2], row[0]))
+
+
+def overview(entries: Sequence[Entry]) -> str:
+    """`3 cores: 2 hang, 1 not analysed`."""
+    counts: Dict[str, int] = {}
+    for entry in entries:
+        status = entry.verdict.status if isinstance(entry, Report) else "not analysed"
+        counts[status] = counts.get(status, 0) + 1
+    order = ["hang", "suspicious", "inconclusive", "none", "not analysed"]
+    known = sorted(counts, key=lambda s: order.index(s) if s in order else len(order))
+    said = ", ".join(f"{counts[s]:,} {'nothing stuck' if s == 'none' else s}" for s in known)
+    return f"{plural(len(entries), 'core')}: {said}"
+
+
+def render_text(entries: Sequence[Entry], width: int = text.DEFAULT_WIDTH, color: bool = False,
+                part: Callable[[Report, int, bool], str] = text.render) -> str:  # fmt: skip
+    """The table, then the cores in the order given. `part` renders one report; its verdict line ends each section."""
+    entries = [clean(entry) for entry in entries]
+    page = Page(width, color)
+    page.raw(page.style(overview(entries), bold=True))
+    page.blank()
+    rows = [list(_row(entry)) for entry in entries]
+    fixed = max(len(row[1]) + len(row[2]) + len(row[3]) for row in rows) + 8
+    for row in rows:
+        row[0] = shorten(row[0], max(page.width - fixed, 20))
+    headers = ["core", "verdict", "signature", "threads"]
+    drawn = tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
+    for line in drawn.splitlines():
+        page.raw("  " + line if len(line) + 2 <= page.width else line)
+    told = signatures(entries)
+    if told:
+        page.heading("Signatures")
+        for signature, sentence, number in told:
+            page.say(f"{plural(number, 'core')}: {sentence}", f"  {signature}  ")
+    out = [page.finish(None)]
+    for entry in entries:
+        title = entry.path if isinstance(entry, FailedCore) else entry.dump.path
+        out.append(f"\n{'=' * min(page.width, 100)}\n{page.style(title, bold=True)}\n\n")
+        if isinstance(entry, FailedCore):
+            failed = Page(width, color)
+            failed.say(f"Not analysed: {entry.error}", "")
+            out.append(failed.finish(None))
+        else:
+            out.append(part(entry, width, color))
+    return "".join(out)
+
+
+def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTES) -> str:
+    """The table, then as much of each report as the rest of the budget allows; never more than `max_bytes`."""
+    entries = [clean(entry) for entry in entries]
+    head = _markdown_head(entries, TABLE_ROWS)
+    rows = TABLE_ROWS
+    while len(head.encode()) > max_bytes and rows:
+        rows = min(rows, len(entries)) // 2
+        head = _markdown_head(entries, rows)
+    if len(head.encode()) > max_bytes:
+        head = f"## {overview(entries)}\n"
+    left = max_bytes - len(head.encode())
+    out = [head]
+    reports = [entry for entry in entries if isinstance(entry, Report)]
+    for number, report in enumerate(reports):
+        share = left // (len(reports) - number)
+        title = f"\n---\n\n**Core** {code(report.dump.path)}\n\n"
+        section = title + markdown.render(report, share - len(title.encode()))
+        size = len(section.encode("utf-8", "replace"))
+        if size <= share:
+            out.append(section)
+            left -= size
+    if len(out) - 1 < len(reports):
+        note = f"\n_{plural(len(reports) - len(out) + 1, 'report')} left out to stay within {max_bytes:,} bytes._\n"
+        if len(note.encode()) <= left:
+            out.append(note)
+    return "".join(out)
+
+
+def _markdown_head(entries: Sequence[Entry], rows: int) -> str:
+    cells = []
+    for entry in entries[:rows]:
+        path, verdict, signature, threads = _row(entry)
+        reason = f": {prose(entry.error)}" if isinstance(entry, FailedCore) else ""
+        cells.append((code(path), prose(verdict) + reason, code(signature) if signature != "-" else "-", threads))
+    out = f"## {overview(entries)}\n"
+    if cells:
+        out += "\n" + table(("core", "verdict", "signature", "threads"), cells) + "\n"
+    if len(entries) > rows:
+        out += f"\n{plural(len(entries) - rows, 'core')} more, not listed.\n"
+    told = signatures(entries)[:TABLE_ROWS] if rows else []
+    if told:
+        listed = [(code(signature), str(number), prose(sentence)) for signature, sentence, number in told]
+        out += "\n" + table(("signature", "cores", "what"), listed) + "\n"
+    return out
