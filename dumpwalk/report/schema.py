@@ -1,0 +1,114 @@
+"""The JSON Schema of the report, built from the model and the words of schema_words.py.
+
+`report.schema.json` is what `build` gives, kept in the package so that it can be read and linked without running
+anything; `python -m dumpwalk.report.schema` writes it anew. Every key is required, since absent values are null; keys that
+are not listed are allowed, since the contract grows; enumerations are described and not closed, all but the verdict's
+status.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Set, Tuple, Union, get_type_hints
+
+from dumpwalk.report import model
+from dumpwalk.report.model import SCHEMA_VERSION, FailedCore, Report
+from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS, STATUSES
+
+FILE = Path(__file__).with_name("report.schema.json")
+_SCALARS = {str: "string", int: "integer", bool: "boolean"}
+
+
+def keys(kind: Any) -> List[Tuple[str, Any]]:
+    """(JSON key, type) of a model class, in the order of the JSON; `summary` of the verdict included."""
+    hints = get_type_hints(kind, vars(model))
+    found = [(spec.metadata.get("json", spec.name), hints[spec.name]) for spec in dataclasses.fields(kind)]
+    if kind is model.Verdict:
+        found.insert(2, ("summary", str))
+    return found
+
+
+def _schema_of(hint: Any, definitions: Dict[str, Any]) -> Dict[str, Any]:
+    origin = getattr(hint, "__origin__", None)
+    if origin is Union:
+        inner = _schema_of(next(arg for arg in hint.__args__ if arg is not type(None)), definitions)
+        if "type" in inner:
+            return {**inner, "type": [inner["type"], "null"]}
+        return {"anyOf": [inner, {"type": "null"}]}
+    if origin is tuple:
+        return {"type": "array", "items": _schema_of(hint.__args__[0], definitions)}
+    if dataclasses.is_dataclass(hint):
+        _define(hint, definitions)
+        return {"$ref": f"#/$defs/{_name(hint)}"}
+    return {"type": _SCALARS[hint]}
+
+
+def _name(kind: Any) -> str:
+    name: str = kind.__name__
+    return name
+
+
+def _define(kind: Any, definitions: Dict[str, Any]) -> None:
+    name = _name(kind)
+    if name in definitions:
+        return
+    definitions[name] = {}
+    properties: Dict[str, Any] = {}
+    for key, hint in keys(kind):
+        schema = _schema_of(hint, definitions)
+        if name in ADDRESS_CLASSES and key in ADDRESSES:
+            target = schema["items"] if schema.get("type") == "array" else schema
+            target["pattern"] = ADDRESS_PATTERN
+        description = DESCRIPTIONS.get(f"{name}.{key}")
+        if description:
+            schema["description"] = description
+        properties[key] = schema
+    if name == "Verdict":
+        properties["status"]["enum"] = list(STATUSES)
+    if name == "Report":
+        properties["schema_version"]["const"] = SCHEMA_VERSION
+    definition: Dict[str, Any] = {"type": "object"}
+    if name in DESCRIPTIONS:
+        definition["description"] = DESCRIPTIONS[name]
+    definition["properties"] = properties
+    definition["required"] = list(properties)
+    definitions[name] = definition
+
+
+def build() -> Dict[str, Any]:
+    definitions: Dict[str, Any] = {}
+    _define(Report, definitions)
+    _define(FailedCore, definitions)
+    report, failed = {"$ref": "#/$defs/Report"}, {"$ref": "#/$defs/FailedCore"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:dumpwalk:report:{SCHEMA_VERSION}",
+        "title": "dumpwalk report",
+        "description": "One core: one object. Several: an array of them in the order given. The contract only grows: "
+        "expect keys and words that are not listed here. Addresses are strings, 0x and lower-case hex.",
+        "oneOf": [report, {"type": "array", "items": {"oneOf": [report, failed]}}],
+        "$defs": definitions,
+    }
+
+
+def undescribed() -> Set[str]:
+    """Keys of the JSON without a description: empty, or a test fails."""
+    definitions = build()["$defs"]
+    return {
+        f"{name}.{key}" for name, definition in definitions.items() for key in definition["properties"]
+        if f"{name}.{key}" not in DESCRIPTIONS
+    }  # fmt: skip
+
+
+def dumps() -> str:
+    return json.dumps(build(), indent=2) + "\n"
+
+
+def text() -> str:
+    """The schema as shipped: what `dumpwalk schema` prints."""
+    return FILE.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    FILE.write_text(dumps(), encoding="utf-8")
