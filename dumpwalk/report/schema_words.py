@@ -165,7 +165,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "GraphEdge.to": "Node id.",
     "GraphEdge.grade": f"{GRADES}.",
     "GraphEdge.how": "How it is known.",
-    "GraphEdge.kind": "waits (thread for lock or gc), held-by (lock, thread), suspends (gc, thread), walks (thread, chain).",
+    "GraphEdge.kind": "waits (for a lock or gc), held-by (a thread), suspends (a thread), walks (a chain).",
     "WaitGraph.nodes": "Threads, locks, chains, a suspension.",
     "WaitGraph.edges": "Each points from who waits to what is waited for.",
     "WaitGraph.cycles": "Circles of node ids; each one is a deadlock.",
