@@ -86,7 +86,8 @@ def process(
     threads: List[Thread] = [Thread(i + 1, tid, "os", {}, None, None) for i, tid in enumerate(tids)]
     core = CoreFile(
         path="core", file="core", size_bytes=0, format="elf", arch=arch, os=os, pid=1, producer="createdump",
-        kind="heap", truncated=False, missing_bytes=0, threads=(), segments=(), images=tuple(images), runtime_base=runtime_base,
+        kind="heap", truncated=False, missing_bytes=0, threads=(), segments=(), images=tuple(images),
+        runtime_base=runtime_base,
     )  # fmt: skip
     return Process(
         arch=arch_for(os, arch), os=os, pid=1, threads=threads, modules=list(modules), memory=memory, code=memory,
