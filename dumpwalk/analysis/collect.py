@@ -97,8 +97,8 @@ def _locate(
             yield Candidate(value, f"thread {thread.index}, frame {frame}: {name}")
 
     def from_table() -> Iterable[Candidate]:
-        for candidate in dac_table.resolve_cache_candidates(process, runtime):
-            yield Candidate(candidate.address, candidate.how)
+        table = dac_table.read_dac_table(process, runtime)
+        return dac_table.resolve_cache_candidates(process, runtime, table) if table is not None else ()
 
     return locate_cache.locate(process, layouts, from_registers(), from_table, ways)
 

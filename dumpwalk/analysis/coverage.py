@@ -118,5 +118,5 @@ def _managed(facts: Facts) -> None:
         why = managed.coverage if managed is not None else "the runtime's thread list was not found"
         facts.cover("managed-threads", "none", why)
     else:
-        facts.cover("managed-threads", "complete" if managed.complete else "partial", managed.coverage)
+        facts.cover("managed-threads", managed.status, managed.coverage)
     facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")

@@ -13,7 +13,7 @@ from dumpwalk.analysis.verdict import decide
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.module_search import ModuleSearch, fetch_command
 from dumpwalk.core.open_process import open_bare, open_with_lldb
-from dumpwalk.core.preflight import opened_core
+from dumpwalk.core.preflight import open_core
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.locate_cache import WAYS
 from dumpwalk.detectors import run_all
@@ -40,7 +40,7 @@ def analyze_core(
     """
     with ExitStack() as stack:
         progress("reading the core's headers")
-        core = stack.enter_context(opened_core(path, temp_dir))
+        core = open_core(path, lambda: temp_dir)
         progress("matching modules")
         search = stack.enter_context(ModuleSearch(core, options.modules, temp_dir))
         found = [(image, search.find(image)) for image in core.images]

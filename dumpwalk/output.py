@@ -1,0 +1,73 @@
+"""Reports into formats, and formats onto standard output and into files. Decides nothing about what a report says."""
+from __future__ import annotations
+
+import os
+from typing import List, Sequence, Tuple, Union
+
+from dumpwalk.errors import BadOutput, Usage
+from dumpwalk.report.model import FailedCore, Report
+
+Outcome = Union[Report, FailedCore]
+
+FORMATS = ("text", "json", "markdown", "html", "mermaid", "dot")
+EXTENSIONS = {
+    ".json": "json", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".txt": "text",
+    ".mmd": "mermaid", ".dot": "dot",
+}  # fmt: skip
+FILE_WIDTH = 120
+"""Columns of a text report that goes to a file or a pipe."""
+
+
+def check_targets(files: Sequence[str]) -> List[Tuple[str, str]]:
+    """(file, format) of each -o, before any work is done. Raises BadOutput for what cannot be written."""
+    targets = []
+    for file in files:
+        kind = EXTENSIONS.get(os.path.splitext(file)[1].lower())
+        if kind is None:
+            raise BadOutput(f"{file}: the extension names no format.")
+        folder = os.path.dirname(os.path.abspath(file))
+        if os.path.isdir(file) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+            raise BadOutput(f"{file} cannot be written.")
+        targets.append((file, kind))
+    return targets
+
+
+def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int) -> str:
+    """All outcomes in one format. Graph formats take one core only (Usage)."""
+    from dumpwalk.report import summary
+
+    single = outcomes[0] if len(outcomes) == 1 and isinstance(outcomes[0], Report) else None
+    if kind == "json":
+        from dumpwalk.report.json_format import dumps
+
+        return dumps(single if single is not None else list(outcomes)) if len(outcomes) > 1 or single else dumps(outcomes[0])
+    if kind == "html":
+        from dumpwalk.report import html
+
+        return html.render(list(outcomes))
+    if kind in ("mermaid", "dot"):
+        if single is None:
+            raise Usage(f"The {kind} format draws the graph of one core.")
+        from dumpwalk.report import graphs
+
+        return graphs.mermaid(single) if kind == "mermaid" else graphs.dot(single)
+    if kind == "markdown":
+        from dumpwalk.report import markdown
+
+        return markdown.render(single, max_bytes) if single else summary.render_markdown(list(outcomes), max_bytes)
+    from dumpwalk.report import text
+
+    return text.render(single, width, color) if single else summary.render_text(list(outcomes), width, color)
+
+
+def write(file: str, content: str) -> None:
+    """The whole file or nothing: written beside it, then renamed. Raises BadOutput."""
+    beside = f"{file}.{os.getpid()}.part"
+    try:
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            stream.write(content)
+        os.replace(beside, file)
+    except OSError as error:
+        if os.path.exists(beside):
+            os.unlink(beside)
+        raise BadOutput(f"{file} cannot be written: {error.strerror}.") from error
