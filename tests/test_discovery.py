@@ -74,7 +74,7 @@ def tell_module(tmp_path):
     folder.mkdir()
     (folder / "tell_lldb.py").write_text(
         "import sys\n"
-        "import click, elftools, jinja2, macholib, networkx, tabulate\n"
+        "import elftools, macholib, networkx\n"
         "from dumpwalk.core.debugger_discovery import import_lldb\n"
         "print(sys.argv[1:], import_lldb().SBDebugger.GetVersionString().split()[2])\n"
         "sys.exit(11)\n",
@@ -233,8 +233,9 @@ def test_a_python_that_lacks_our_packages_is_told_how_to_get_them(real, tmp_path
     monkeypatch.setattr(interpreter, "dependency_dirs", list)
     found = discover(environ_with(fake_lldb(tmp_path / "lldb", bare, real.pythonpath)), NOWHERE)
     assert not found.usable
-    assert "importing click fails with ModuleNotFoundError" in (found.problem or "")
+    assert "importing elftools fails with ModuleNotFoundError" in (found.problem or "")
     assert f"{bare} -m venv" in (found.problem or "")
+    assert install_hint() not in (found.problem or ""), "lldb itself is there"
 
 
 # --- lldbs that do not work -----------------------------------------------------------------------------------------

@@ -211,7 +211,8 @@ def discover(environ: Optional[Mapping[str, str]] = None, places: Optional[Place
         what = f"DUMPWALK_LLDB names no program: {wanted}." if wanted else "No lldb was found on this machine."
         return Discovery(None, None, None, None, None, "not found", f"{what} {install_hint()}")
     first = tried[0]
-    problem = f"{first.problem} {install_hint()}"
+    lacks_packages = first.python_version is not None  # lldb itself is all right, and the sentence says what to do
+    problem = first.problem if lacks_packages else f"{first.problem} {install_hint()}"
     return Discovery(**{**first.__dict__, "problem": problem, "rejected": tuple(t.problem or "" for t in tried[1:])})
 
 

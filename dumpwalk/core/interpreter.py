@@ -18,6 +18,9 @@ from dumpwalk.core.debugger_discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, 
 DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "macholib", "altgraph")
 """What dumpwalk imports at run time, and what those import: all work as pure Python, so one folder serves any minor."""
 
+WORKER_NEEDS = ("elftools", "networkx", "macholib")
+"""What the analysing process needs besides dumpwalk; the command line's own packages stay with the interpreter it was started with."""
+
 ANSWER_SECONDS = 20.0
 """An lldb that does not tell its Python in this time is passed over; it takes 0.1 s (Xcode's first start: several)."""
 
@@ -156,7 +159,7 @@ def dependency_dirs() -> List[str]:
 
 def probe(executable: str, pythonpath: str, library: Optional[str], environ: Mapping[str, str]) -> Probe:
     """Import lldb in a process of that Python, since the wrong one may abort; then what dumpwalk needs."""
-    question = json.dumps([pythonpath, library, [package_parent(), *dependency_dirs()], ["dumpwalk", *DEPENDENCIES]])
+    question = json.dumps([pythonpath, library, [package_parent(), *dependency_dirs()], WORKER_NEEDS])
     env = {k: v for k, v in environ.items() if k != "PYTHONPATH"}
     done = run_quietly([executable, "-c", _PROBE, question], env)
     if done is None:
