@@ -63,6 +63,8 @@ def name(text: str) -> str:
 
 
 def _clean_field(field: str, value: str) -> str:
+    if field == "command" and "\n" in value:  # several lldb lines, by contract
+        return "\n".join(_clean_field(field, line) for line in value.split("\n"))
     if len(value) <= limits.NAME_CHARACTERS:
         return visible(value)
     if field in NAME_FIELDS:

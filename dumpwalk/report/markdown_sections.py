@@ -21,7 +21,8 @@ def _more(rows: int, shown: int, what: str) -> str:
 
 
 def answer(report: Report, finding: Optional[Finding]) -> str:
-    parts = [f"**Crash.** {prose(report.dump.crash.detail)}"] if report.dump.crash else []
+    crash = text_finding.crash_words(report)
+    parts = [f"**Crash.** {prose(crash)}"] if crash else []
     if finding and finding.summary:
         parts.append(" ".join(prose(sentence) for sentence in finding.summary))
     return "\n\n".join(parts)
@@ -144,10 +145,9 @@ def repro(report: Report, finding: Optional[Finding]) -> str:
 
 def others(report: Report, finding: Optional[Finding]) -> str:
     rows = []
-    for other in report.findings:
-        if other is not finding:
-            said = " ".join((other.title, *(other.summary or other.observed), *other.therefore))
-            rows.append((code(other.kind), other.confidence, prose(said), "; ".join(map(prose, other.not_established))))
+    for other in text_finding.other_findings(report, finding):
+        said = " ".join((other.title, *(other.summary or other.observed), *other.therefore))
+        rows.append((code(other.kind), other.confidence, prose(said), "; ".join(map(prose, other.not_established))))
     return "### Also found\n\n" + table(("kind", "grade", "what", "not shown"), rows) if rows else ""
 
 

@@ -16,6 +16,8 @@ _TAIL = re.compile(
 )
 _ANONYMOUS = "(anonymous namespace)"
 INFERRED_MARK = "~"
+MANAGED = "managed code"
+"""The label of a frame that the JIT made: not a name, so it carries no mark."""
 
 
 def short(function: str) -> str:
@@ -59,7 +61,9 @@ def _without_brackets(text: str) -> str:
 
 def mark(name: str, name_source: Optional[str]) -> str:
     """An inferred name carries `~`, once."""
-    return name + INFERRED_MARK if name_source == "inferred" and not name.endswith(INFERRED_MARK) else name
+    if name_source != "inferred" or name == MANAGED or name.endswith(INFERRED_MARK):
+        return name
+    return name + INFERRED_MARK
 
 
 def base_name(path: str) -> str:

@@ -2,8 +2,8 @@
 
 `report.schema.json` is what `build` gives, kept in the package so that it can be read and linked without running
 anything; `python -m dumpwalk.report.schema` writes it anew. Every key is required, since absent values are null; keys
-that are not listed are allowed, since the contract grows; enumerations are described and not closed, all but the verdict's
-status.
+that are not listed are allowed, since the contract grows; enumerations are described and not closed, all but the
+verdict's status.
 """
 from __future__ import annotations
 

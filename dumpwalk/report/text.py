@@ -69,9 +69,10 @@ def _wrap_headline(page: Page, report: Report, word: str) -> List[str]:
 
 
 def _answer(page: Page, report: Report, finding: Optional[Finding]) -> None:
-    if report.dump.crash is not None:
+    crash = text_finding.crash_words(report)
+    if crash:
         page.blank()
-        page.say(report.dump.crash.detail, f"{INDENT}Crash: ", INDENT)
+        page.say(page.name(crash), f"{INDENT}Crash: ", INDENT)
     if finding and finding.summary:
         page.blank()
         for sentence in finding.summary:
@@ -98,7 +99,7 @@ def _graph(page: Page, report: Report, most: int, title: str = "Wait graph") -> 
 
 
 def _others(page: Page, report: Report, finding: Optional[Finding]) -> None:
-    rest = [other for other in report.findings if other is not finding]
+    rest = text_finding.other_findings(report, finding)
     if not rest:
         return
     page.heading("Also found" if finding else "Notes")

@@ -10,6 +10,7 @@ from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
 GRADES = ("proved", "corroborated", "inferred", "unresolved")
 GRADE_COLUMNS = 14
+SELECT = "thread select"
 MEMORY_WORD = 50
 """Columns of `address = value`, both 64 bits, and some."""
 
@@ -24,6 +25,25 @@ def main_finding(report: Report) -> Optional[Finding]:
         if finding.status == verdict.status and finding.status != "none":
             return finding
     return None
+
+
+def crash_words(report: Report) -> str:
+    """What crash or abort made the dump, in a sentence; empty for a dump of a process that ran on."""
+    for finding in report.findings:
+        if finding.kind == "crash":
+            return " ".join(finding.summary or (finding.title,))
+    crash = report.dump.crash
+    if crash is None:
+        return ""
+    what = crash.signal_name or (f"signal {crash.signal}" if crash.signal is not None else "a crash")
+    where = f" in thread {crash.thread}" if crash.thread is not None else ""
+    return f"{what}{where}: {crash.detail}"
+
+
+def other_findings(report: Report, main: Optional[Finding]) -> List[Finding]:
+    """The findings that are told after the main one; a crash that `crash_words` tells in full is not told again."""
+    told = crash_words(report)
+    return [f for f in report.findings if f is not main and not (f.kind == "crash" and told and not f.evidence)]
 
 
 def fact(evidence: Evidence) -> str:
@@ -86,12 +106,19 @@ def open_ends(page: Page, finding: Finding) -> None:
 
 def repro_notes(finding: Finding) -> List[Tuple[str, str]]:
     """(lldb line, what to look for in its output), from the evidence that names the same command."""
-    notes: Dict[str, str] = {}
+    notes: Dict[Tuple[str, str], str] = {}
     for evidence in finding.evidence:
-        if evidence.command and evidence.command not in notes:
-            shows = f"shows {evidence.shows}: " if evidence.shows and evidence.shows not in evidence.what else ""
-            notes[evidence.command] = shows + evidence.what
-    return [(line, notes.get(line, "")) for line in finding.repro]
+        lines = (evidence.command or "").split("\n")
+        selected = lines[0] if len(lines) > 1 and lines[0].startswith(SELECT) else ""
+        shows = f"shows {evidence.shows}: " if evidence.shows and evidence.shows not in evidence.what else ""
+        notes.setdefault((selected, lines[-1]), shows + evidence.what)
+    out = []
+    selected = ""
+    for line in finding.repro:
+        if line.startswith(SELECT):
+            selected = line
+        out.append((line, notes.get(("", line)) or notes.get((selected, line), "")))
+    return out
 
 
 def repro(page: Page, finding: Finding) -> None:
