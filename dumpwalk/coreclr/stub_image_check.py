@@ -1,8 +1,8 @@
 """Whether the linker left ResolveWorkerChainLookupAsmStub of a macOS x64 image in one piece.
 
 Source: vm/amd64/virtualcallstubamd64.S, PR dotnet/runtime#129531. The stub's inner labels were ordinary symbols, which
-lets Apple's linker treat each as a movable atom: a broken image has them apart, with padding between, and execution that
-falls through the padding changes bytes of dispatch cache elements. Since the PR the labels are local and leave no
+lets Apple's linker treat each as a movable atom: a broken image has them apart, with padding between, and execution
+that falls through the padding changes bytes of dispatch cache elements. Since the PR the labels are local and leave no
 symbol. Told by the symbol table alone, never by version: 10.0.12 still has the labels, and every image seen was linked
 intact.
 """
