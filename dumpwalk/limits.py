@@ -72,3 +72,16 @@ DEFAULT_TIMEOUT_SECONDS = 300
 
 TEMPORARY_DISK_FRACTION = 0.9
 """Share of the temporary folder's free space that a decompressed core may take."""
+
+LOAD_COMMAND_BYTES = 1 << 30
+"""All load commands of one Mach-O core together; 20,000 threads of arm64 need 17 MB."""
+
+UNBACKED_BYTES = 1 << 30
+"""Memory that the segments of a Mach-O core may claim beyond their bytes. createdump claims none; lldb tests every page
+of it for an image header and then hangs."""
+
+METADATA_BYTES = 16 << 20
+"""JSON of a Mach-O core's process metadata."""
+
+HEADER_SCAN_PAGES = 262_144
+"""Pages of a Mach-O core tested for an image header when none begins a segment: 1 GiB."""
