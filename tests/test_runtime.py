@@ -117,6 +117,17 @@ def test_patch_of_3_1_comes_from_the_path() -> None:
     assert info.notes == []
 
 
+def test_an_image_without_a_symbol_table_is_known_by_its_descriptors() -> None:
+    contents = [(0x3000, info_struct((10, 0, 926, 27113))), (0x3801, b"DNCCDAC\0"), (0x3880, b"DNCCDAC\0")]
+    memory = BytesMemory([(0x7F0000000000, elf_image({})), (BASE, elf_image({}, contents))])
+    modules = [module("/lib/libother.so", base=0x7F0000000000), module("/app/tool")]
+    for listed, how in ((modules, "contents"), ([], "scan")):
+        info = found(identify(process(memory, listed)))
+        assert (info.located_by, info.base, info.flavour) == (how, BASE, "single-file")
+        assert (info.version, info.version_source) == ("10.0.9", "DotNetRuntimeInfo")
+        assert info.contract_address == BASE + 0x3880  # the aligned one
+
+
 def test_a_runtime_whose_pages_are_all_missing_is_still_named() -> None:
     info = found(identify(process(BytesMemory([]), [module("/opt/rt/libcoreclr.so")])))
     assert (info.base, info.flavour, info.version, info.build_id) == (BASE, "shared", None, None)

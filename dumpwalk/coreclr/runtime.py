@@ -27,6 +27,8 @@ _HOSTING_SYMBOL = "coreclr_initialize"
 _NAMES = ("libcoreclr.so", "libcoreclr.dylib")
 _VERSION_MARK = b"@(#)Version "
 _VERSION_TEXT = re.compile(rb"@\(#\)Version (\d{1,5})\.(\d{1,5})\.(\d{1,7})\.(\d{1,7})")
+_MARKS = ((INFO_SYMBOL, b"DotNetRuntimeInfo\0"), (CONTRACT_SYMBOL, b"DNCCDAC\0"))
+"""How the two descriptors begin; both are 8-aligned in the data segments."""
 _PATH_VERSION = re.compile(r"Microsoft\.NETCore\.App/(\d{1,4})\.(\d{1,4})\.(\d{1,5})[^/]*/")
 _SEARCHED_BYTES = 64 << 20
 """Bytes of one image searched for its version string; CoreCLR's data segments have 1 to 2 MB."""
@@ -50,7 +52,7 @@ class RuntimeInfo:
     flavour: Optional[str]
     """shared (libcoreclr) or single-file (linked into the program); None when neither name nor exports tell."""
     located_by: str
-    """name, diaginfo, exports (of a listed module) or scan (of image headers in memory)."""
+    """name, diaginfo, exports (of a listed module), contents (its descriptors) or scan (of image headers in memory)."""
     libc: Optional[str]
     """glibc, musl, apple; None when no module tells."""
     image: Image = field(repr=False)
@@ -84,7 +86,7 @@ def identify(process: Process) -> Optional[RuntimeInfo]:
         file=file,
         base=base,
         build_id=build_id or image.build_id(),
-        flavour=_flavour(path, image),
+        flavour=None,
         located_by=located_by,
         libc=_libc(process),
         image=image,
@@ -96,17 +98,21 @@ def identify(process: Process) -> Optional[RuntimeInfo]:
     if info.others:
         listed = ", ".join(f"0x{other:x}" for other in info.others)
         info.notes.append(f"another CoreCLR image is loaded too, at {listed}; the one at 0x{base:x} is analysed")
-    contract, table = image.symbol(CONTRACT_SYMBOL), image.symbol(DAC_TABLE_SYMBOL)
-    info.contract_address = contract.address if contract else None
+    described, contract = image.symbol(INFO_SYMBOL), image.symbol(CONTRACT_SYMBOL)
+    table = image.symbol(DAC_TABLE_SYMBOL)
+    marks = _marks(process, image) if described is None or contract is None else {}
+    info.contract_address = contract.address if contract else marks.get(CONTRACT_SYMBOL)
     info.dac_table = (table.address, table.size) if table else None
-    _find_version(process, info)
+    described_at = described.address if described else marks.get(INFO_SYMBOL)
+    info.flavour = _flavour(path, image, described_at is not None)
+    _find_version(process, info, described_at)
     return info
 
 
-def _flavour(path: str, image: Image) -> Optional[str]:
+def _flavour(path: str, image: Image, describes_itself: bool) -> Optional[str]:
     if path.rsplit("/", 1)[-1] in _NAMES:
         return SHARED
-    if path or image.symbol(INFO_SYMBOL) is not None:
+    if path or describes_itself:
         return SINGLE_FILE
     return SHARED if image.symbol(_HOSTING_SYMBOL) is not None else None
 
@@ -134,12 +140,44 @@ def _candidates(process: Process) -> Iterator[_Candidate]:
         if opened is not None and _exports_runtime(opened):
             yield path, base, file, build_id, opened, "exports"
             return
+    for path, base, file, build_id in known[: limits.IMAGES]:
+        opened = open_image(process.memory, base, file)
+        if opened is not None and _marks(process, opened):
+            yield path, base, file, build_id, opened, "contents"
+            return
     tried = {row[1] for row in known}
     for base in _headers_in_memory(process):
         opened = open_image(process.memory, base) if base not in tried else None
-        if opened is not None and _exports_runtime(opened):
+        if opened is not None and (_exports_runtime(opened) or _marks(process, opened)):
             yield "", base, None, None, opened, "scan"
             return
+
+
+def _captured(process: Process, image: Image) -> Iterator[Tuple[int, bytes]]:
+    """(address, bytes) of what the dump holds of the image's segments, the writable ones first."""
+    for segment in sorted(image.segments, key=lambda s: not s.writable):
+        at, end = segment.start, min(segment.end, segment.start + _SEARCHED_BYTES)
+        while at < end:
+            found = process.memory.extent(at)
+            if found is None:
+                at = (at & ~0xFFF) + 0x1000
+                continue
+            stop = min(end, found[1])
+            yield at, bytes(found[2][at - found[3] : stop - found[3]])
+            at = stop
+
+
+def _marks(process: Process, image: Image) -> Dict[str, int]:
+    """Addresses of the runtime's two descriptors by the words they begin with, for images without a symbol table."""
+    marks: Dict[str, int] = {}
+    for start, data in _captured(process, image):
+        for name, mark in _MARKS:
+            at = data.find(mark)
+            while at >= 0 and name not in marks:
+                if (start + at) % 8 == 0:
+                    marks[name] = start + at
+                at = data.find(mark, at + 1)
+    return marks
 
 
 def _headless(process: Process, base: int) -> Image:
@@ -195,10 +233,10 @@ def _libc(process: Process) -> Optional[str]:
     return None
 
 
-def _find_version(process: Process, info: RuntimeInfo) -> None:
+def _find_version(process: Process, info: RuntimeInfo, described_at: Optional[int]) -> None:
     """The first source that tells; sources that contradict it become notes."""
     told: List[Tuple[str, Optional[str], str]] = []
-    numbers = _from_runtime_info(info)
+    numbers = _from_runtime_info(info, described_at) if described_at is not None else None
     if numbers is not None:
         told.append((*_spell(numbers), "DotNetRuntimeInfo"))
     text, where = _from_version_string(process, info)
@@ -242,9 +280,8 @@ def _spell(numbers: Tuple[int, int, int, int]) -> Tuple[str, str]:
     return f"{major}.{minor}.{third // 100 if third < 100_000 else third}", whole
 
 
-def _from_runtime_info(info: RuntimeInfo) -> Optional[Tuple[int, int, int, int]]:
-    symbol = info.image.symbol(INFO_SYMBOL)
-    data = info.image.read(symbol.address, 0x70) if symbol is not None else None
+def _from_runtime_info(info: RuntimeInfo, address: int) -> Optional[Tuple[int, int, int, int]]:
+    data = info.image.read(address, 0x70)
     if data is None or data[:18] != b"DotNetRuntimeInfo\0":
         return None
     if struct.unpack_from("<i", data, 0x14)[0] < 2:  # version 1 (5 and 6) ends before RuntimeVersion
@@ -254,18 +291,10 @@ def _from_runtime_info(info: RuntimeInfo) -> Optional[Tuple[int, int, int, int]]
 
 
 def _from_version_string(process: Process, info: RuntimeInfo) -> Tuple[Optional[Tuple[int, int, int, int]], str]:
-    for segment in sorted(info.image.segments, key=lambda s: not s.writable):
-        at, end = segment.start, min(segment.end, segment.start + _SEARCHED_BYTES)
-        while at < end:
-            found = process.memory.extent(at)
-            if found is None:
-                at = (at & ~0xFFF) + 0x1000
-                continue
-            stop = min(end, found[1])
-            numbers = _search(bytes(found[2][at - found[3] : stop - found[3]]))
-            if numbers is not None:
-                return numbers, "version string in the dump"
-            at = stop
+    for _, captured in _captured(process, info.image):
+        numbers = _search(captured)
+        if numbers is not None:
+            return numbers, "version string in the dump"
     for segment in sorted(info.image.segments, key=lambda s: not s.writable):
         data = info.image.read_file(segment.start, min(segment.file_size, _SEARCHED_BYTES))
         numbers = _search(data) if data else None
