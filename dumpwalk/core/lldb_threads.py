@@ -13,7 +13,7 @@ from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Frame, Module, Symbol
-from dumpwalk.core.unwind import follow_frame_pointers, scan_for_frame, strip_pac
+from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
 
 _NO_ADDRESS = 0xFFFFFFFFFFFFFFFF
 
@@ -166,11 +166,10 @@ class Unwinder:
         known = {f.pc for f in frames}
         chain = [(pc, fp) for pc, fp in chain if pc not in known] if len(frames) > 1 else chain
         if not chain and len(frames) == 1 and not frames[0].managed:
-            record = scan_for_frame(self._arch, self._memory, self._code, sp, self.is_code, self._pac_mask)
-            if record is not None:
-                slot, pc, saved = record
-                self._append(frames, pc, saved, "scan")
-                chain = self._chain(saved, slot + 16, room - 1)
+            for pc, saved, trust in scan_for_chain(
+                self._arch, self._memory, self._code, sp, self.is_code, room, self._pac_mask
+            ):
+                self._append(frames, pc, saved, trust)
         for pc, saved in chain:
             self._append(frames, pc, saved, "fp")
 

@@ -14,7 +14,7 @@ from dumpwalk.core.lldb_session import LldbSession
 from dumpwalk.core.lldb_threads import LldbSymbols, ModuleMap, Unwinder
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
-from dumpwalk.core.unwind import follow_frame_pointers, scan_for_frame, strip_pac
+from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
 
 Found = Sequence[Tuple[CoreImage, Any]]
 """Every image of the core with what was found for it (core/module_search.py)."""
@@ -101,11 +101,10 @@ def open_bare(core: CoreFile, found: Found, file_memory: Sequence[Memory], why: 
         sp, fp = registers.get(arch.sp, 0), registers.get(arch.fp, 0)
         frames = [frame(0, pc, fp, "context")]
         chain = follow_frame_pointers(arch, memory, fp, is_code, sp, limits.FRAMES_PER_THREAD, core.pac_mask)
-        record = None if chain else scan_for_frame(arch, memory, code, sp, is_code, core.pac_mask)
-        if record is not None:
-            slot, back, saved = record
-            frames.append(frame(1, back, saved, "scan"))
-            chain = follow_frame_pointers(arch, memory, saved, is_code, slot + 16, limits.FRAMES_PER_THREAD, core.pac_mask)
+        if not chain:
+            room = limits.FRAMES_PER_THREAD
+            for back, saved, trust in scan_for_chain(arch, memory, code, sp, is_code, room, core.pac_mask):
+                frames.append(frame(len(frames), back, saved, trust))
         for back, saved in chain:
             frames.append(frame(len(frames), back, saved, "fp"))
         return frames

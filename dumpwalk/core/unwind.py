@@ -5,13 +5,16 @@ system libraries) and for the analysis without lldb. Each frame's trust is told:
 """
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory, read_words
 
 IsCode = Callable[[int], bool]
+
+_SCAN_RECORDS = 64
+"""Frame records tried in one stack scan."""
 
 
 def strip_pac(arch: Arch, address: int, mask: int = 0) -> int:
@@ -84,26 +87,46 @@ def follow_frame_pointers(
     return found
 
 
-def scan_for_frame(
-    arch: Arch, memory: Memory, code: Memory, sp: int, is_code: IsCode, pac_mask: int = 0
-) -> Optional[Tuple[int, int, int]]:
-    """(slot, return address, saved frame pointer) of the first frame record above `sp`.
+def scan_for_chain(
+    arch: Arch, memory: Memory, code: Memory, sp: int, is_code: IsCode, room: int, pac_mask: int = 0
+) -> List[Tuple[int, int, str]]:
+    """(return address, frame pointer of the caller, trust) of a stack whose innermost function keeps no frame pointer.
 
-    A record is two neighbouring words: a frame pointer that lies higher on this stack, then the address behind a call.
+    A frame record is two neighbouring words: a frame pointer that lies higher on this stack, then the address behind a
+    call. Old data on the stack looks like one too, so the record with the longest chain above it is taken, the lowest of
+    equal ones; and the return address nearest below it, which is the innermost call that can still be told.
     """
-    size = limits.STACK_SCAN_BYTES
-    words = None
-    while words is None and size >= 64:
-        words = read_words(memory, sp, size // 8)
-        size //= 2
-    if words is None:
-        return None
+    words = _stack_words(memory, sp)
     top = sp + (8 << 20)
+    best: List[Tuple[int, int]] = []
+    best_slot = tried = 0
     for index in range(len(words) - 1):
         slot, saved = sp + 8 * index, words[index]
         if not slot < saved < top or saved & 7:
             continue
         back = strip_pac(arch, words[index + 1], pac_mask)
+        if not is_code(back) or after_call(arch, code, back) is False:
+            continue
+        chain = follow_frame_pointers(arch, memory, slot, is_code, slot, room, pac_mask)
+        if len(chain) > len(best):
+            best, best_slot = chain, slot
+        tried += 1
+        if tried >= _SCAN_RECORDS:
+            break
+    found = [(back, saved, "scan" if position == 0 else "fp") for position, (back, saved) in enumerate(best)]
+    for index in range((best_slot - sp) // 8 - 1, -1, -1) if best else ():
+        back = strip_pac(arch, words[index], pac_mask)
         if is_code(back) and after_call(arch, code, back) is not False:
-            return slot, back, saved
-    return None
+            return [(back, best_slot, "scan"), *found][:room]
+    return found
+
+
+def _stack_words(memory: Memory, sp: int) -> Sequence[int]:
+    """What is captured of the stack above `sp`, at most limits.STACK_SCAN_BYTES of it."""
+    size = limits.STACK_SCAN_BYTES
+    while size >= 64:
+        words = read_words(memory, sp, size // 8)
+        if words is not None:
+            return words
+        size //= 2
+    return ()
