@@ -88,7 +88,7 @@ def map_strings(value: T, change: Change) -> T:
             found = memo.get(key)
             if found is None:
                 found = memo[key] = change(field, part)
-            return found
+            return part if found == part else found  # the very object, so that its owner need not be copied
         if part is None or part.__class__ in (int, bool, float):
             return part
         key = (id(part), field)

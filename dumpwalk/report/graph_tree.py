@@ -8,6 +8,9 @@ from dumpwalk.report.graphs import Drawing, Drawn, grouped
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
 
+DEEPEST = 10
+"""Levels drawn to scale; deeper ones keep that indent and tell their number."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -95,22 +98,23 @@ class _Tree:
         self._children(node.id, "")
 
     def _children(self, top: str, prefix: str) -> None:
-        stack: List[Tuple[GraphEdge, str, bool]] = []
+        stack: List[Tuple[GraphEdge, str, int, bool]] = []
 
-        def push(parent: str, branch: str) -> None:
+        def push(parent: str, branch: str, depth: int) -> None:
             edges = [edge for edge in self.into.get(parent, []) if edge.source in self.nodes]
             edges = [edge for edge in edges if edge.source not in self.done]
             order = sorted(range(len(edges)), key=lambda i: (edges[i].kind == "waits", i))
             for place, number in reversed(list(enumerate(order))):
-                stack.append((edges[number], branch, place == len(edges) - 1))
+                stack.append((edges[number], branch[-3 * DEEPEST :], depth, place == len(edges) - 1))
 
-        push(top, prefix)
+        push(top, prefix, 1)
         while stack:
-            edge, branch, last = stack.pop()
+            edge, branch, depth, last = stack.pop()
             node = self.nodes[edge.source]
             again = node.id in self.done
             text = _blocked(node, edge) + (" (above)" if again else "")
-            self.result.append(Line(branch + ("'- " if last else "|- "), text, edge.grade, edge.how))
+            level = f"[{depth}] " if depth > DEEPEST else ""
+            self.result.append(Line(level + branch + ("'- " if last else "|- "), text, edge.grade, edge.how))
             if not again:
                 self.done.add(node.id)
-                push(node.id, branch + ("   " if last else "|  "))
+                push(node.id, branch + ("   " if last else "|  "), depth + 1)

@@ -17,6 +17,7 @@ _PROSE = {
 _SPECIAL = re.compile(r"[&<>\\`*\[\]|~@#$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|javascript|data|vbscript):|\b(www)\.|\b(GH)-(?=\d)")
 _BLOCK_START = re.compile(r"^(?:[-+=:]|\d+[.)])")
+_JSON_FENCE = re.compile(r"(`{3,})(?=json)", re.IGNORECASE)
 _CODE_UNSAFE = re.compile(r"[`|\\]")
 
 
@@ -56,7 +57,11 @@ def html_text(text: str) -> str:
 
 
 def fence(body: str, language: str = "text") -> str:
-    """A fenced block whose fence is longer than any run of backticks in it."""
+    """A fenced block whose fence is longer than any run of backticks in it.
+
+    No body can look like the opening of a json fence either, for readers that search for that without parsing.
+    """
+    body = _JSON_FENCE.sub(r"\1 ", body)
     longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{body.rstrip(chr(10))}\n{ticks}"

@@ -114,7 +114,7 @@ def graph_text(report: Report, finding: Optional[Finding]) -> str:
         return ""
     shown = lines[:GRAPH_LINES]
     columns = min(max(len(line.branch) + len(line.text) for line in shown), 90)
-    body = [pad(line.branch + line.text, columns + 2) + line.grade for line in shown]
+    body = [pad(line.branch + line.text, columns) + "  " + line.grade for line in shown]
     body = [line.rstrip() for line in body]
     if len(lines) > GRAPH_LINES:
         body.append(f"... {plural(len(lines) - GRAPH_LINES, 'line')} more")

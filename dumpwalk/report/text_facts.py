@@ -97,11 +97,12 @@ def coverage(page: Page, report: Report) -> None:
     areas = min(areas, 24)
     for line in report.coverage:
         label = line.area if len(line.area) <= areas else line.area[: areas - 3] + "..."
-        status = "not covered" if line.status == "none" else line.status
+        said = "not covered" if line.status == "none" else line.status
         head = f"{INDENT}{pad(label, areas)}  "
-        text = f"{status:<11}  "
+        text = f"{said:<11}  "
         used = len(head) + len(text)
         first, *more = wrap(line.why, max(page.prose_width - used, 20))
-        page.raw(head + page.style(text, fg=COVERAGE_COLOUR.get(line.status)) + first)
+        status = page.style(text if first else text.rstrip(), fg=COVERAGE_COLOUR.get(line.status))
+        page.raw(head + status + first)
         for part in more:
             page.raw(" " * used + part)
