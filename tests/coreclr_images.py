@@ -5,8 +5,8 @@ import struct
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.arch import arch_for
-from dumpwalk.core.corefile import CoreFile, CoreImage, Segment
-from dumpwalk.core.memory import BytesMemory, Memory
+from dumpwalk.core.corefile import CoreFile, CoreImage
+from dumpwalk.core.memory import FileMemory, Memory
 from dumpwalk.core.process import Module, NoSymbols, Process, SymbolSource, Thread
 
 BASE = 0x7F1200000000
@@ -101,4 +101,16 @@ def module(
     return Module(path=path, base=base, end=base + size, build_id=None, file=file, match=match)
 
 
-__all__ = ["BASE", "BytesMemory", "Segment", "elf_image", "module", "process"]
+def process_of_core(core: CoreFile, runtime_file: Optional[str] = None) -> Process:
+    """A real core without a debugger; `runtime_file` is the matched file of its libcoreclr."""
+    rows = [
+        Module(i.path, i.base, i.end, i.build_id, file, "matched" if file else "missing")
+        for i in core.images
+        for file in [runtime_file if i.path.endswith("/libcoreclr.so") else None]
+    ]
+    memory = FileMemory(core.file, core.segments)
+    threads = [Thread(n + 1, t.tid, t.tid_source, t.registers, t.signal, t.name) for n, t in enumerate(core.threads)]
+    return Process(
+        arch=arch_for(core.os, core.arch), os=core.os, pid=core.pid, threads=threads, modules=rows, memory=memory,
+        code=memory, symbols=NoSymbols(), corefile=core,
+    )  # fmt: skip

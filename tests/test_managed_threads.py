@@ -8,13 +8,16 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import pytest
 
 from dumpwalk.core.memory import BytesMemory, read_u64
+from dumpwalk.core.preflight import opened_core
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dac_table import read_dac_table, resolve_cache_candidates
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, rows_for
-from tests.coreclr_images import BASE, elf_image, module, process
+from fixtures import packages
+from tests.conftest import truth_of, unpack_core
+from tests.coreclr_images import BASE, elf_image, module, process, process_of_core
 
 HEAP = 0x55AA00000000
 STORE = HEAP
@@ -284,3 +287,78 @@ def test_rows_of_the_version_come_first() -> None:
     assert first(8, "macos").thread_count == 0x10 + 0xA8 + 0x18
     assert len(list(rows_for("linux", "x86_64", None))) == 5
     assert decode_state(None) == () and decode_state(0x80000008) == ("debug-suspend-pending", "detached")
+
+
+def test_globals_of_the_contract_serve_without_their_names() -> None:
+    heap = Heap(SHAPE_10, FOUR)
+    header = struct.pack("<QIIQIIQ", 0x0043414443434E44, 1, 500, 0x7FFF00000000, 5, 0, BASE + 0x4200)
+    pointers = struct.pack("<5Q", 0, BASE + 0x4F00, BASE + G_STORE, BASE + G_FINALIZER, BASE + G_SUSPENSION)
+    values = struct.pack("<QQQ", STORE, heap.threads[1], heap.threads[3])
+    image = elf_image({}, [(0x4300, header), (0x4200, pointers), (G_STORE, values)])
+    memory = BytesMemory([(BASE, image), (HEAP, bytes(heap.bytes))])
+    proc = process(memory, [module("/app/tool")], tids=TIDS)
+    runtime = identify(proc)
+    assert runtime is not None and runtime.located_by == "contents"
+    found = read_threads(proc, runtime)
+    assert (found.status, found.how) == ("complete", "offsets of 10.0")
+    assert found.finalizer == heap.threads[1] and found.suspending == heap.threads[3]
+    assert any("unnamed globals" in note for note in found.notes)
+
+
+RUNTIMES = {
+    "hang-self": ("dotnet-3.1.23-linux-x64", "shared/Microsoft.NETCore.App/3.1.23/libcoreclr.so", "3.1.23"),
+    "hang-stub-gc": ("dotnet-3.1.23-linux-x64", "shared/Microsoft.NETCore.App/3.1.23/libcoreclr.so", "3.1.23"),
+    "net9-hang-self": ("azmcp-0.5.0-linux-x64", "libcoreclr.so", "9.0.5"),
+}
+
+
+def _check_against_truth(name: str, file: Optional[str]) -> Tuple[ManagedThreads, RuntimeInfo]:
+    truth = truth_of(name)
+    with opened_core(str(unpack_core(name))) as core:
+        proc = process_of_core(core, file)
+        runtime = identify(proc)
+        assert runtime is not None
+        found = read_threads(proc, runtime)
+    assert found.status == "complete", found.coverage
+    named = {int(tid): thread_name for tid, thread_name in truth["names"].items()}
+    listed = {t.os_tid for t in found.threads}
+    assert listed <= set(truth["tids"])
+    workers = {tid for tid, thread_name in named.items() if thread_name.startswith("worker-")}
+    assert workers and workers <= listed
+    if found.finalizer is not None:
+        finalizers = [t for t in found.threads if t.is_finalizer]
+        assert [t.managed_id for t in finalizers] == [2]
+        name_of_it = "dotnet" if runtime.major == 3 else ".NET Finalizer"  # 3.1 does not name its own threads
+        assert [named[t.os_tid] for t in finalizers if t.os_tid] == [name_of_it]
+    return found, runtime
+
+
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_real_cores_with_all_module_files_withheld(name: str) -> None:
+    found, runtime = _check_against_truth(name, None)
+    assert runtime.major == int(RUNTIMES[name][2].split(".")[0])
+    assert found.how is not None and found.how.startswith("offsets of")
+
+
+@pytest.mark.images
+@pytest.mark.parametrize("name", sorted(RUNTIMES))
+def test_real_cores_with_their_runtime(name: str) -> None:
+    key, inside, version = RUNTIMES[name]
+    found, runtime = _check_against_truth(name, str(packages.runtime_folder(key) / inside))
+    assert runtime.version == version
+    assert found.finalizer is not None and found.suspending_known
+    if version.startswith("9"):
+        assert found.how is not None and found.how.startswith("data contract")
+
+
+@pytest.mark.images
+def test_the_suspending_thread_of_a_real_core() -> None:
+    key, inside, _ = RUNTIMES["hang-stub-gc"]
+    wanted = truth_of("hang-stub-gc")["suspending_tid"]
+    found, _ = _check_against_truth("hang-stub-gc", str(packages.runtime_folder(key) / inside))
+    suspending = found.by_address(found.suspending)
+    assert suspending is not None and suspending.os_tid == wanted
+    assert found.holder == found.suspending and found.holder_tid == wanted
+    withheld, _ = _check_against_truth("hang-stub-gc", None)
+    assert not withheld.suspending_known
+    assert withheld.holder_tid == wanted  # the thread that suspends holds the ThreadStore lock

@@ -83,6 +83,17 @@ def read_contract(process: Process, runtime: RuntimeInfo) -> ContractResult:
     return ContractResult(contract, "")
 
 
+def described_globals(runtime: RuntimeInfo) -> List[int]:
+    """The contract's pointer_data, addresses of globals without their names, for dumps that lack the description."""
+    address = runtime.contract_address
+    header = runtime.image.read(address, _HEADER.size) if address is not None else None
+    if address is None or header is None or _HEADER.unpack(header)[0] != _MAGIC:
+        return []
+    data_at = runtime.image.pointer(address + 32)
+    count = min(_HEADER.unpack(header)[4], _POINTERS)
+    return [runtime.image.pointer(data_at + 8 * index) or 0 for index in range(count)] if data_at else []
+
+
 def _read_into(contract: Contract, image: Image, first: int) -> str:
     """Read a descriptor and the ones it leads to; the sentence of what failed with the first, else an empty string."""
     pending = [(first, "")]

@@ -7,13 +7,13 @@ vm/threads.cpp; the list is linked through Thread::m_LinkStore and ends at NULL.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import read_u32, read_u64
 from dumpwalk.core.process import Process
-from dumpwalk.coreclr.contract import Contract, read_contract
+from dumpwalk.coreclr.contract import Contract, described_globals, read_contract
 from dumpwalk.coreclr.dac_table import FINALIZER_THREAD, SUSPENSION_THREAD, THREAD_STORE, read_dac_table
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, from_contract, rows_for
@@ -109,15 +109,18 @@ def read_threads(process: Process, runtime: RuntimeInfo) -> ManagedThreads:
         tried.append(contract.why)
     located = _table_globals(process, runtime)
     layouts = list(rows_for(process.os, process.arch.name, runtime.major))
-    stores = [located.store] if located.store is not None else _stores_by_structure(process, runtime, layouts)
-    if not stores:
+    guesses: List[Tuple[_Globals, str]] = [(located, "")]
+    if located.store is None:
+        guesses = _unnamed_globals(runtime)
+        by_lock = _stores_by_structure(process, runtime, layouts)
+        guesses += [(_Globals(store, None, None), "the ThreadStore was found by its lock's flags") for store in by_lock]
+    if not guesses:
         return _nothing(tried, "neither a symbol nor g_dacTable nor the globals' own words lead to the ThreadStore")
     for layout in layouts:
-        for store in stores:
-            found = _read(process, replace(located, store=store), layout)
+        for guess, note in guesses:
+            found = _read(process, guess, layout)
             if found.threads and _confirmed(process, found):
-                if located.store is None:
-                    found.notes.append("the ThreadStore was found by its lock's flags, not by name")
+                found.notes.extend([note] if note else [])
                 return found
     return _nothing(tried, "no known layout gives a list whose OS thread ids are threads of the dump")
 
@@ -125,6 +128,13 @@ def read_threads(process: Process, runtime: RuntimeInfo) -> ManagedThreads:
 def _nothing(tried: Sequence[str], last: str) -> ManagedThreads:
     reasons = [reason for reason in (*tried, last) if reason]
     return ManagedThreads(coverage="the managed thread list was not read: " + "; ".join(reasons))
+
+
+def _unnamed_globals(runtime: RuntimeInfo) -> List[Tuple[_Globals, str]]:
+    """Each global of the contract as the ThreadStore's; in 9 and 10 the finalizer and the suspending thread follow."""
+    pointers = [*described_globals(runtime), 0, 0]
+    note = "the ThreadStore was found among the contract's unnamed globals"
+    return [(_Globals(*pointers[at : at + 3]), note) for at in range(1, len(pointers) - 2) if pointers[at]]
 
 
 def _stores_by_structure(process: Process, runtime: RuntimeInfo, layouts: Sequence[ThreadLayout]) -> List[int]:
