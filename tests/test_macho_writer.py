@@ -238,6 +238,27 @@ def test_the_lock_names_its_owner_and_its_waiters(name: str, cores: Path) -> Non
         assert truth["lock"]["owner_index"] == truth["spinner"]["index"] == 25
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if scenarios.BY_NAME[n].hang])
+def test_the_spinner_stands_in_the_loop_on_a_node_of_it(name: str, cores: Path) -> None:
+    data = (cores / f"{name}.core").read_bytes()
+    truth = truth_of(name)
+    spinner = truth["spinner"]
+    pc = int(spinner["pc"], 16)
+    if truth["arch"] == "x86_64":
+        assert memory(data, pc, 4) == bytes.fromhex("488b4018")  # mov rax,[rax+0x18]
+    else:
+        load, compare, branch = struct.unpack("<3I", memory(data, pc - 8, 12))
+        assert load == 0xF940016F  # ldr x15,[x11]
+        assert compare == 0xEB0D01FF and branch & 0xFF00001F == 0x54000001  # cmp x15,x13; b.ne
+    assert spinner["cursor"] in [element["address"] for element in truth["cycle"]]
+    assert bucket_of(int(spinner["search_mt"], 16), int(spinner["search_token"], 16)) == truth["bucket"]
+    keys = {(element["mt"], element["token"]) for element in truth["chain"]}
+    assert (spinner["search_mt"], spinner["search_token"]) not in keys, "the search would have ended"
+    state = [offset + 16 for command, offset, _ in commands(data) if command == LC_THREAD][spinner["index"] - 1]
+    place = {"rax": 0, "x11": 8 * 11}[spinner["cursor_register"]]
+    assert struct.unpack_from("<Q", data, state + place)[0] == int(spinner["cursor"], 16)
+
+
 @pytest.mark.images
 @pytest.mark.parametrize("name", NAMES)
 def test_frames_are_named_when_the_image_is_at_hand(name: str, cores: Path) -> None:
@@ -260,7 +281,9 @@ def test_frames_are_named_when_the_image_is_at_hand(name: str, cores: Path) -> N
         assert spinner["function"] == truth["spinner"]["function"].lstrip("_")
         for waiter in truth["waiters"]:
             names = [frame["function"] for frame in seen["threads"][waiter["index"] - 1]["frames"]]
-            assert "ZN8CrstBase5EnterEv" in names and truth["spinner"]["function"].lstrip("_") in names
+            assert "ZN8CrstBase5EnterEv" in names
+            caller = names[names.index("ZN8CrstBase5EnterEv") + 1]
+            assert caller.startswith("ZN13DispatchCache") and waiter["through"] in caller
 
 
 def test_signed_return_addresses_are_signed(cores: Path) -> None:
