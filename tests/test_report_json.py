@@ -191,3 +191,9 @@ def test_report_is_a_dataclass_of_plain_values_only() -> None:
     """Whatever is added to the model must have a way into the JSON and back."""
     for kind in (Report, FailedCore):
         assert schema.keys(kind)
+
+
+def test_the_reference_in_the_documentation_is_the_model_s() -> None:
+    document = schema.FILE.parents[2] / "docs" / "json.md"
+    _, generated = document.read_text(encoding="utf-8").split(schema.MARKER)
+    assert generated.strip() == schema.tables().strip(), "run `python -m dumpwalk.report.schema`"

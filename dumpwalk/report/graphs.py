@@ -96,8 +96,7 @@ def _mermaid_text(label: str) -> str:
 
 def mermaid(report: Report, edges: int = MERMAID_EDGES) -> str:
     """A flowchart of at most that many edges; an empty string where nothing waits."""
-    report = clean(report)
-    drawing = _limited(grouped(report.wait_graph), edges)
+    drawing = _limited(grouped(clean(report.wait_graph)), edges)
     if not drawing.edges:
         return ""
     ids = {node.id: f"n{number}" for number, node in enumerate(drawing.nodes)}
@@ -125,8 +124,7 @@ def _dot_text(label: str) -> str:
 
 def dot(report: Report) -> str:
     """The whole grouped graph for Graphviz."""
-    report = clean(report)
-    drawing = grouped(report.wait_graph)
+    drawing = grouped(clean(report.wait_graph))
     loop = drawing.in_cycle
     shapes = {"thread": "box", "lock": "hexagon", "chain": "doublecircle", "gc": "oval"}
     ids = {node.id: f"n{number}" for number, node in enumerate(drawing.nodes)}

@@ -17,6 +17,7 @@ from dumpwalk.report.model import SCHEMA_VERSION, FailedCore, Report
 from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS, STATUSES
 
 FILE = Path(__file__).with_name("report.schema.json")
+MARKER = "<!-- generated from the model by `python -m dumpwalk.report.schema`: edit schema_words.py instead -->"
 _SCALARS = {str: "string", int: "integer", bool: "boolean"}
 
 
@@ -110,5 +111,34 @@ def text() -> str:
     return FILE.read_text(encoding="utf-8")
 
 
+def _type_words(schema: Dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return f"{_type_words(schema['anyOf'][0])} or null"
+    if "$ref" in schema:
+        return f"[{schema['$ref'].rsplit('/', 1)[-1]}](#{schema['$ref'].rsplit('/', 1)[-1].lower()})"
+    kind = schema["type"]
+    if isinstance(kind, list):
+        return f"{_type_words({**schema, 'type': kind[0]})} or null"
+    if kind == "array":
+        return f"array of {_type_words(schema['items'])}"
+    return "address" if schema.get("pattern") == ADDRESS_PATTERN else str(kind)
+
+
+def tables() -> str:
+    """Every object of the JSON as a Markdown table: the reference part of docs/json.md."""
+    out: List[str] = []
+    for name, definition in build()["$defs"].items():
+        out.append(f"### {name}\n\n{DESCRIPTIONS.get(name, '')}".rstrip())
+        rows = ["| key | type | holds |", "| --- | --- | --- |"]
+        for key, schema in definition["properties"].items():
+            rows.append(f"| `{key}` | {_type_words(schema)} | {DESCRIPTIONS.get(f'{name}.{key}', '')} |")
+        out.append("\n".join(rows))
+    return "\n\n".join(out) + "\n"
+
+
 if __name__ == "__main__":
     FILE.write_text(dumps(), encoding="utf-8")
+    DOCUMENT = FILE.parents[2] / "docs" / "json.md"
+    if DOCUMENT.exists():
+        head = DOCUMENT.read_text(encoding="utf-8").split(MARKER)[0]
+        DOCUMENT.write_text(head + MARKER + "\n\n" + tables(), encoding="utf-8")
