@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import List, Optional, Tuple
 
 import pytest
@@ -369,3 +370,8 @@ def test_exit_code_of_several() -> None:
     assert summary.exit_code([damage, FAILED]) == 11
     assert summary.exit_code([healthy, healthy]) == 0
     assert summary.exit_code([FAILED, FAILED]) == 1
+
+
+def test_the_documentation_states_the_order_of_dropping() -> None:
+    document = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\d+\. (.+)$", document, re.MULTILINE)) == markdown.DROPPED_FIRST
