@@ -19,7 +19,7 @@ DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsa
 """What dumpwalk imports at run time, and what those import: all work as pure Python, so one folder serves any minor."""
 
 WORKER_NEEDS = ("elftools", "networkx", "macholib")
-"""What the analysing process needs besides dumpwalk; the command line's own packages stay with the interpreter it was started with."""
+"""What the analysing process imports; the command line's own packages stay with the Python it was started with."""
 
 ANSWER_SECONDS = 20.0
 """An lldb that does not tell its Python in this time is passed over; it takes 0.1 s (Xcode's first start: several)."""
