@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dumpwalk import limits
 from dumpwalk.report import escape, json_format, markdown, names, redact, text
-from dumpwalk.report.model import Frame, Report, Thread
+from dumpwalk.report.model import FailedCore, Frame, Report, Thread
 from tests.report_samples import SAMPLES, hang_self
 
 
@@ -183,6 +183,12 @@ def test_names_given_by_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     report = _with(hang_self(), "queue helix-17 of heidi, heidi_2 and Heidi")
     redacted = redact.redact(report, hosts=["helix-17"], users=["heidi"])
     assert redacted.dump.notes == ("queue <redacted:host> of <redacted:user>, <redacted:user>_2 and <redacted:user>",)
+
+
+def test_the_entry_of_a_failed_core_is_redacted_too() -> None:
+    failed = redact.redact(FailedCore("/home/alice/core.1", "/home/alice/core.1 is a text file.", 1, "not-a-core"))
+    assert failed.path == "/home/<redacted:user>/core.1"
+    assert failed.error == "/home/<redacted:user>/core.1 is a text file." and failed.error_kind == "not-a-core"
 
 
 def test_redaction_leaves_the_verdict_and_the_codes_alone() -> None:

@@ -95,10 +95,10 @@ def _mermaid_text(label: str) -> str:
 
 
 def mermaid(report: Report, edges: int = MERMAID_EDGES) -> str:
-    """A flowchart of at most that many edges; an empty string where nothing waits."""
+    """A flowchart of at most that many edges."""
     drawing = _limited(grouped(clean(report.wait_graph)), edges)
     if not drawing.edges:
-        return ""
+        return 'flowchart LR\n  none["nothing was found waiting for anything"]\n'
     ids = {node.id: f"n{number}" for number, node in enumerate(drawing.nodes)}
     lines = ["flowchart LR"]
     for node in drawing.nodes:

@@ -104,8 +104,9 @@ def waiters(report: Report, finding: Optional[Finding]) -> str:
 
 
 def graph_drawn(report: Report, finding: Optional[Finding]) -> str:
-    drawn = graphs.mermaid(report)
-    return f"### Wait graph\n\n{fence(drawn, 'mermaid')}" if drawn else ""
+    if not report.wait_graph.edges:
+        return ""
+    return f"### Wait graph\n\n{fence(graphs.mermaid(report), 'mermaid')}"
 
 
 def graph_text(report: Report, finding: Optional[Finding]) -> str:

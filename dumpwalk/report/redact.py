@@ -11,10 +11,12 @@ import getpass
 import re
 import socket
 from dataclasses import replace
-from typing import Iterable, List, Pattern, Tuple
+from typing import Iterable, List, Pattern, Tuple, TypeVar
 
 from dumpwalk.report.escape import map_strings
-from dumpwalk.report.model import Report
+from dumpwalk.report.model import FailedCore, Report
+
+Entry = TypeVar("Entry", Report, FailedCore)
 
 USER, HOME, HOST = "<redacted:user>", "<redacted:home>", "<redacted:host>"
 _NAME = r"(?:[A-Z][\w.-]*(?: [A-Z][\w.-]*){1,3}(?=[/\\])|[^/\\\s:\"'<>|]+)"
@@ -70,8 +72,11 @@ def _folder(name: str) -> Pattern[str]:
     return re.compile(rf"(?<=[/\\]){re.escape(name)}(?=[/\\]|$)")
 
 
-def redact(report: Report, hosts: Iterable[str] = (), users: Iterable[str] = ()) -> Report:
-    """The report with marks in place of names, and `redacted` set. `hosts` and `users` are redacted as words too."""
+def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) -> Entry:
+    """The report (or the entry of a core that failed) with marks in place of names, and a report's `redacted` set.
+
+    `hosts` and `users` are redacted as words too.
+    """
     words = [(name, HOST) for name in (*hosts, *this_host()) if name] + [(name, USER) for name in users if name]
     words.sort(key=lambda item: (-len(item[0]), item[0]))
     patterns = [(_word(name), mark) for name, mark in dict.fromkeys(words)]
@@ -88,4 +93,5 @@ def redact(report: Report, hosts: Iterable[str] = (), users: Iterable[str] = ())
             value = pattern.sub(mark, value)
         return value
 
-    return replace(map_strings(report, change), redacted=True)
+    changed = map_strings(report, change)
+    return replace(changed, redacted=True) if isinstance(changed, Report) else changed

@@ -17,6 +17,8 @@ def dump_line(dump: Dump) -> str:
         parts.append(dump.process_name)
     if dump.pid is not None:
         parts.append(f"pid {dump.pid}")
+    if dump.kind == "live":
+        return ", ".join([*parts, "a live process, stopped by the debugger"])
     producer = "unknown producer" if dump.producer == "unknown" else f"by {dump.producer}"
     kind = "of unknown kind" if dump.kind == "unknown" else f"({dump.kind})"
     parts.append(f"{words(dump.format)} {producer} {kind}")
