@@ -85,3 +85,12 @@ METADATA_BYTES = 16 << 20
 
 HEADER_SCAN_PAGES = 262_144
 """Pages of a Mach-O core tested for an image header when none begins a segment: 1 GiB."""
+
+MODULE_IDENTITIES = 5_000
+"""Module files whose build-id is read when no file of the right name fits."""
+
+UNPACKED_BYTES = 4 << 30
+"""Members of archives given as modules that are unpacked, together."""
+
+ARCHIVE_BYTES = 16 << 30
+"""Members of one tar that are passed over while looking for modules."""

@@ -1,8 +1,8 @@
 """Who the threads of a macOS core are: createdump's THREADINFO region, and the LC_NOTE `process metadata`.
 
 Sources: dotnet/runtime src/coreclr/debug/createdump/specialthreadinfo.h (THREADINFO: char[16], u32 pid, u32 count,
-then entries of u32 tid, 4 bytes padding, u64 sp, in the order of the LC_THREADs), PR 131962 (the note, and THREADINFO's second
-address on arm64); llvm-project lldb ObjectFileMachO.cpp (the note's JSON: {"threads": [{"thread_id": N}, ...]}).
+then for each LC_THREAD u32 tid, 4 bytes padding, u64 sp), PR 131962 (the note, and THREADINFO's second address on
+arm64); llvm-project lldb ObjectFileMachO.cpp (the note's JSON: {"threads": [{"thread_id": N}, ...]}).
 Both are read from the file: lldb 19 and later cannot read THREADINFO at its first address on arm64.
 """
 
