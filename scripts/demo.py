@@ -56,10 +56,10 @@ def main() -> int:
     options = parser.parse_args()
     core = unpack(CORE, ROOT / "build" / "demo")
     modules = packages.fetch(RUNTIME)
-    command = ["dumpwalk", "analyze", "-m", str(modules), str(core)]
+    command = ["dumpwalk", "analyze", "-m", str(modules), str(core.relative_to(ROOT))]
     page = ROOT / "build" / "demo" / "report.html"
     if options.html:
-        command += ["-o", str(page)]
+        command += ["-o", str(page.relative_to(ROOT))]
     print("$ " + " ".join(command) + "\n", flush=True)
     done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
     sys.stdout.flush()
