@@ -1,4 +1,5 @@
 """Options in, exit code out; nothing else. Heavy imports wait until a command needs them."""
+
 from __future__ import annotations
 
 import os
@@ -49,22 +50,53 @@ def main() -> None:
 
 def _analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
-        click.option("-m", "--modules", "modules", multiple=True, metavar="PATH", type=click.Path(),
-                     help="Folder (searched recursively), file or archive (zip, nupkg, tar.*) that holds the process's own "
-                          "binaries and debug files. Repeatable."),
-        click.option("-o", "--output", "output", multiple=True, metavar="FILE",
-                     help="Write the report there too; the extension picks the format: .json .md .html .txt .mmd .dot. Repeatable."),
-        click.option("-f", "--format", "kind", default="text", show_default=True,
-                     type=click.Choice(["text", "json", "markdown", "html", "mermaid", "dot"]), help="What standard output gets."),
-        click.option("--max-bytes", default=60000, show_default=True, type=click.IntRange(min=200),
-                     help="Budget of the Markdown report, in UTF-8 bytes."),
+        click.option(
+            "-m",
+            "--modules",
+            "modules",
+            multiple=True,
+            metavar="PATH",
+            type=click.Path(),
+            help="Folder (searched recursively), file or archive (zip, nupkg, tar.*) that holds the process's own "
+            "binaries and debug files. Repeatable.",
+        ),
+        click.option(
+            "-o",
+            "--output",
+            "output",
+            multiple=True,
+            metavar="FILE",
+            help="Write the report there too; the extension picks the format: .json .md .html .txt .mmd .dot. Repeatable.",
+        ),
+        click.option(
+            "-f",
+            "--format",
+            "kind",
+            default="text",
+            show_default=True,
+            type=click.Choice(["text", "json", "markdown", "html", "mermaid", "dot"]),
+            help="What standard output gets.",
+        ),
+        click.option(
+            "--max-bytes",
+            default=60000,
+            show_default=True,
+            type=click.IntRange(min=200),
+            help="Budget of the Markdown report, in UTF-8 bytes.",
+        ),
         click.option("--sha256", is_flag=True, help="Hash the dump too (dumps are big, so not by default)."),
-        click.option("--timeout", default=float(limits.DEFAULT_TIMEOUT_SECONDS), show_default=True, metavar="SECONDS",
-                     type=click.FloatRange(min=0, min_open=True), help="Time limit per core."),
+        click.option(
+            "--timeout",
+            default=float(limits.DEFAULT_TIMEOUT_SECONDS),
+            show_default=True,
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Time limit per core.",
+        ),
         click.option("--redact", is_flag=True, help="Replace user names, home folders and host names, visibly."),
         click.option("--exit-zero", is_flag=True, help="Exit 0 whatever was found (1 and 2 stay)."),
         click.option("-v", "--verbose", is_flag=True, help="Tell each phase on standard error."),
-    ]  # fmt: skip
+    ]
     for option in reversed(options):
         command = option(command)
     return command
@@ -73,8 +105,11 @@ def _analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @main.command()
 @click.argument("cores", nargs=-1, required=True, metavar="CORE...", type=click.Path())
 @_analysis_options
-@click.option("--known-issue", is_flag=True,
-              help="Print the Known Build Error JSON for this hang instead of the report (no JSON where there is no hang).")  # fmt: skip
+@click.option(
+    "--known-issue",
+    is_flag=True,
+    help="Print the Known Build Error JSON for this hang instead of the report (no JSON where there is no hang).",
+)
 def analyze(cores: Tuple[str, ...], known_issue: bool, **options: Any) -> None:
     """The whole report; the verdict line comes last.
 
@@ -139,7 +174,9 @@ class _Progress:
             click.echo("\r\x1b[K", err=True, nl=False)
 
 
-def _deliver(outcomes: Sequence[Any], targets: Sequence[Tuple[str, str]], options: Any, view: Optional[Callable[..., str]] = None) -> None:
+def _deliver(
+    outcomes: Sequence[Any], targets: Sequence[Tuple[str, str]], options: Any, view: Optional[Callable[..., str]] = None
+) -> None:
     from dumpwalk import output
     from dumpwalk.report.model import Report
 
@@ -262,10 +299,25 @@ def _part(core: str, options: Any, view: Callable[..., str]) -> None:
 @main.command()
 @click.argument("core", type=click.Path())
 @click.argument("address")
-@click.option("--next", "next_offset", default="0x18", show_default=True, metavar="OFFSET", help="Where a node's next pointer is, in bytes.")
-@click.option("--end", "end", metavar="ADDRESS", help="A sentinel: the walk ends well when it gets there (and at NULL).")
+@click.option(
+    "--next",
+    "next_offset",
+    default="0x18",
+    show_default=True,
+    metavar="OFFSET",
+    help="Where a node's next pointer is, in bytes.",
+)
+@click.option(
+    "--end", "end", metavar="ADDRESS", help="A sentinel: the walk ends well when it gets there (and at NULL)."
+)
 @click.option("--words", default=4, show_default=True, type=click.IntRange(1, 64), help="Words of each node to show.")
-@click.option("--limit", default=limits.WALK_NODES, show_default=True, type=click.IntRange(1, limits.WALK_NODES), help="Nodes at most.")
+@click.option(
+    "--limit",
+    default=limits.WALK_NODES,
+    show_default=True,
+    type=click.IntRange(1, limits.WALK_NODES),
+    help="Nodes at most.",
+)
 @click.option("-f", "--format", "kind", default="text", show_default=True, type=click.Choice(["text", "json"]))
 def walk(core: str, address: str, next_offset: str, end: Optional[str], words: int, limit: int, kind: str) -> None:
     """Walk any singly linked list from ADDRESS, and say how it ends.
@@ -275,7 +327,11 @@ def walk(core: str, address: str, next_offset: str, end: Optional[str], words: i
     """
     from dumpwalk import list_walk
 
-    start, offset, sentinel = _number(address, "ADDRESS"), _number(next_offset, "--next"), _number(end, "--end") if end else None
+    start, offset, sentinel = (
+        _number(address, "ADDRESS"),
+        _number(next_offset, "--next"),
+        _number(end, "--end") if end else None,
+    )
     result = list_walk.walk_core(core, start, offset, sentinel, words, limit)
     _print(list_walk.render(result, kind))
     sys.exit(result.exit_code)

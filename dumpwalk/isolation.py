@@ -5,6 +5,7 @@ It tells its phase as it goes and sends the report as JSON over a pipe. When it 
 analyses the file without lldb: everything that memory proves is still reported, and coverage says what happened. No child
 outlives the parent: it is killed by the kernel when the parent dies, and by a watcher thread where the kernel cannot.
 """
+
 from __future__ import annotations
 
 import json
@@ -90,7 +91,9 @@ def analyze_one(
         return _outcome(path, second.result)
     if second.result is not None:
         return _outcome(path, second.result)
-    error: DumpwalkError = DebuggerFailed(f"{path}: {why}, and the analysis without lldb {second.problem} while {second.phase}.")
+    error: DumpwalkError = DebuggerFailed(
+        f"{path}: {why}, and the analysis without lldb {second.problem} while {second.phase}."
+    )
     if second.timed_out:
         error = TimedOut(f"{path}: no result within {timeout:g} seconds ({why}).")
     return FailedCore(path, error.sentence(), error.exit_code, error.kind)
@@ -236,7 +239,14 @@ def _child(
 
 
 def _work(
-    path: str, options: Options, temp_dir: str, writer: int, with_lldb: bool, why: str, discovery: Optional[Discovery], shown: Optional[str]
+    path: str,
+    options: Options,
+    temp_dir: str,
+    writer: int,
+    with_lldb: bool,
+    why: str,
+    discovery: Optional[Discovery],
+    shown: Optional[str],
 ) -> int:
     def progress(phase: str) -> None:
         _send(writer, b"p" + phase.encode())

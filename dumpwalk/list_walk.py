@@ -1,4 +1,5 @@
 """`dumpwalk walk`: any singly linked list in a core, from an address, with a termination record. Needs no lldb."""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +10,15 @@ from typing import List, Optional, Tuple
 from dumpwalk.core.memory import FileMemory, Memory, read_words
 
 _SHOWN = 64
-EXIT_CODES = {"null": 0, "sentinel": 0, "cycle": 11, "misaligned": 11, "unreadable": 11, "not-captured": 12, "limit": 12}
+EXIT_CODES = {
+    "null": 0,
+    "sentinel": 0,
+    "cycle": 11,
+    "misaligned": 11,
+    "unreadable": 11,
+    "not-captured": 12,
+    "limit": 12,
+}
 
 
 @dataclass
@@ -54,10 +63,10 @@ def walk_memory(
     sentinel: Optional[int] = None,
     words: int = 4,
     limit: int = 1_000_000,
-    recorded: "Optional[List[Tuple[int, int]]]" = None,
+    recorded: Optional[List[Tuple[int, int]]] = None,
 ) -> ListWalk:
     """Walk `start`, then the pointer at `next_offset` of each node. Never raises on bad data, never loops."""
-    seen: "dict[int, int]" = {}
+    seen: dict[int, int] = {}
     node, end = start, "limit"
     while len(seen) < limit:
         if node == sentinel:

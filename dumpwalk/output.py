@@ -1,4 +1,5 @@
 """Reports into formats, and formats onto standard output and into files. Decides nothing about what a report says."""
+
 from __future__ import annotations
 
 import os
@@ -40,7 +41,11 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
     if kind == "json":
         from dumpwalk.report.json_format import dumps
 
-        return dumps(single if single is not None else list(outcomes)) if len(outcomes) > 1 or single else dumps(outcomes[0])
+        return (
+            dumps(single if single is not None else list(outcomes))
+            if len(outcomes) > 1 or single
+            else dumps(outcomes[0])
+        )
     if kind == "html":
         from dumpwalk.report import html
 

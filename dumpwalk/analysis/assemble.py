@@ -1,4 +1,5 @@
 """Turns facts and findings into the report's model. No decision is made here."""
+
 from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -7,8 +8,8 @@ from dumpwalk import __version__
 from dumpwalk.analysis import roles
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core import process as core_process
-from dumpwalk.coreclr.chain_walk import Element
-from dumpwalk.coreclr.chain_walk import ChainCycle
+from dumpwalk.coreclr.chain_walk import ChainCycle, Element
+from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.detectors.crash import signal_name
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
@@ -18,7 +19,9 @@ def hexadecimal(value: Optional[int]) -> Optional[str]:
     return None if value is None else f"0x{value:x}"
 
 
-def assemble(facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]) -> Report:
+def assemble(
+    facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]
+) -> Report:
     """The report. `fetch(module)` gives the command that gets a missing module, or None."""
     frames = _Frames()
     threads, groups = _threads(facts, frames)
@@ -29,7 +32,14 @@ def assemble(facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, 
         dump=_dump(facts, path, sha256),
         runtime=_runtime(facts),
         modules=tuple(
-            model.Module(m.path, m.build_id, hexadecimal(m.base), m.file, m.match, fetch(m) if m.match in ("missing", "mismatched") else None)
+            model.Module(
+                m.path,
+                m.build_id,
+                hexadecimal(m.base),
+                m.file,
+                m.match,
+                fetch(m) if m.match in ("missing", "mismatched") else None,
+            )
             for m in facts.process.modules
         ),
         threads=threads,
@@ -96,50 +106,88 @@ def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], T
                 wait=model.Wait(wait.kind, hexadecimal(wait.word), lock) if wait and wait.kind else None,
                 group=ids[key],
                 frames=shown,
-                managed=_managed(facts, record) if record else None,
+                managed=_managed(facts.managed, record) if record and facts.managed else None,
                 role=roles.role_of(facts, thread, record),
             )
         )
     by_index = {t.index: t for t in threads}
     groups = tuple(
-        model.Group(ids[key], len(indexes), tuple(indexes), by_index[indexes[0]].frames, by_index[indexes[0]].state,
-                    roles.title_of(facts, by_index[indexes[0]]))
+        model.Group(
+            ids[key],
+            len(indexes),
+            tuple(indexes),
+            by_index[indexes[0]].frames,
+            by_index[indexes[0]].state,
+            roles.title_of(facts, by_index[indexes[0]]),
+        )
         for key, indexes in ordered
-    )  # fmt: skip
+    )
     return tuple(threads), groups
 
 
-def _managed(facts: Facts, record: Any) -> model.Managed:
+def _managed(managed: ManagedThreads, record: ManagedThread) -> model.Managed:
     role = None
-    if facts.managed.finalizer == record.address:
+    if managed.finalizer == record.address:
         role = "finalizer"
-    elif facts.managed.suspending == record.address:
+    elif managed.suspending == record.address:
         role = "gc"
     mode = None if record.cooperative is None else ("cooperative" if record.cooperative else "preemptive")
-    return model.Managed(record.managed_id, f"0x{record.address:x}", mode, hexadecimal(record.state), tuple(record.flags), role, facts.managed.how)
+    state = hexadecimal(record.state)
+    address = f"0x{record.address:x}"
+    return model.Managed(record.managed_id, address, mode, state, tuple(record.flags), role, managed.how or "")
 
 
 def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:
     process, core = facts.process, facts.process.corefile
     if core is None:
-        return model.Dump(path, None, None, "live" if process.live else "unknown", process.arch.name, process.os, process.pid,
-                          "unknown", "live" if process.live else "unknown", False)  # fmt: skip
+        return model.Dump(
+            path,
+            None,
+            None,
+            "live" if process.live else "unknown",
+            process.arch.name,
+            process.os,
+            process.pid,
+            "unknown",
+            "live" if process.live else "unknown",
+            False,
+        )
     crash = None
     if core.crash_signal is not None:
         thread = process.thread_by_tid(core.crash_thread) if core.crash_thread else None
-        crash = model.Crash(core.crash_thread, thread.index if thread else None, core.crash_signal, signal_name(core.crash_signal),
-                            "recorded in the core's notes")  # fmt: skip
-    return model.Dump(path, sha256, core.size_bytes, core.format, core.arch, core.os, core.pid, core.producer, core.kind, core.truncated,
-                      core.process_name, crash, core.notes)  # fmt: skip
+        crash = model.Crash(
+            core.crash_thread,
+            thread.index if thread else None,
+            core.crash_signal,
+            signal_name(core.crash_signal),
+            "recorded in the core's notes",
+        )
+    return model.Dump(
+        path,
+        sha256,
+        core.size_bytes,
+        core.format,
+        core.arch,
+        core.os,
+        core.pid,
+        core.producer,
+        core.kind,
+        core.truncated,
+        core.process_name,
+        crash,
+        core.notes,
+    )
 
 
 def _runtime(facts: Facts) -> Optional[model.Runtime]:
     runtime = facts.runtime
     if runtime is None:
         return None
-    layout = facts.cache.shape.layout_name if facts.cache else (facts.layouts[0].name + ", not confirmed" if facts.layouts else "unknown layout")
+    layout = (
+        facts.cache.shape.layout_name(runtime.major) if facts.cache else "unknown layout: no cache to confirm one with"
+    )
     return model.Runtime(
-        name=".NET",
+        name=runtime.name,
         version=runtime.version,
         module=runtime.module,
         build_id=runtime.build_id,
@@ -148,8 +196,13 @@ def _runtime(facts: Facts) -> Optional[model.Runtime]:
         flavour=runtime.flavour,
         layout=layout,
         version_source=runtime.version_source,
-        facts=tuple(getattr(runtime, "facts", ())),
+        facts=(*runtime.notes, *_image_facts(facts)),
     )
+
+
+def _image_facts(facts: Facts) -> Sequence[str]:
+    check = facts.stub_image
+    return [check.sentence, check.meaning] if check is not None else []
 
 
 def _lock(lock: LockFact) -> model.Lock:
@@ -164,7 +217,9 @@ def _lock(lock: LockFact) -> model.Lock:
         implementation=state.implementation,
         locked=state.locked,
         owner=owner,
-        waiters=tuple(model.Waiter(w.thread.index, w.grade, w.how) for w in sorted(lock.waiters, key=lambda w: w.thread.index)),
+        waiters=tuple(
+            model.Waiter(w.thread.index, w.grade, w.how) for w in sorted(lock.waiters, key=lambda w: w.thread.index)
+        ),
         recursion=state.recursion,
         name_source=lock.name_source,
         words=tuple(w.phrase() for w in state.words),
@@ -203,9 +258,11 @@ def _cache(facts: Facts) -> Optional[model.DispatchCache]:
         elements=walk.elements,
         walked=walk.walked,
         cycles=tuple(_cycle(c) for c in walk.cycles),
-        violations=tuple(model.Violation(d.kind, d.bucket, d.home, hexadecimal(d.address), d.detail) for d in walk.damage),
+        violations=tuple(
+            model.Violation(d.kind, d.bucket, d.home, hexadecimal(d.address), d.detail) for d in walk.damage
+        ),
         violation_count=walk.damage_count,
-        layout=shape.layout_name,
+        layout=shape.layout_name(facts.runtime.major if facts.runtime else None),
     )
 
 
@@ -215,7 +272,9 @@ def _graph(facts: Facts) -> model.WaitGraph:
     for node, label in graph.nodes.items():
         kind, _, rest = node.partition("-")
         nodes.append(
-            model.GraphNode(node, kind, label, int(rest) if kind == "thread" else None, rest if kind == "lock" else None)
+            model.GraphNode(
+                node, kind, label, int(rest) if kind == "thread" else None, rest if kind == "lock" else None
+            )
         )
     edges = tuple(model.GraphEdge(e.source, e.target, e.grade, e.how, e.kind) for e in graph.edges)
     return model.WaitGraph(tuple(nodes), edges, tuple(graph.cycles()))

@@ -1,17 +1,19 @@
 """Gathers the facts of one process: runtime, cache, waits, locks, walkers, managed threads, the wait-for graph."""
+
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis import coverage
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
 from dumpwalk.core.process import Process, Thread
-from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, lock_names, locate_cache
+from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
 from dumpwalk.coreclr.managed_threads import read_threads
-from dumpwalk.coreclr.runtime import identify
+from dumpwalk.coreclr.runtime import RuntimeInfo, identify
+from dumpwalk.coreclr.stub_image_check import check_stub_image
 from dumpwalk.coreclr.walk_code import walk_loop_at
 from dumpwalk.coreclr.walkers import Walker, find_walkers
 from dumpwalk.locks.graph import Edge, Graph
@@ -25,7 +27,9 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     """All facts of a process. `ways` restricts how the cache may be looked for (each works alone)."""
     progress("runtime")
     runtime = identify(process)
-    layouts = list(matching(process.os, process.arch.name, runtime.libc if runtime else None, _major(runtime)))
+    layouts = list(
+        matching(process.os, process.arch.name, runtime.libc if runtime else None, runtime.major if runtime else None)
+    )
     progress("stacks")
     for thread in process.threads:
         thread.frames()
@@ -39,14 +43,14 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         if location.shape is not None:
             cache = dispatch_cache.walk(process.memory, location.shape, location.located_by)
             cache.others = location.others
-    write_lock = _write_lock_state(process, layouts, cache)
+    write_lock = _write_lock_state(process, cache)
     progress("locks")
     walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
     if runtime is not None:
         _attach_to_known_lock(waits, write_lock)
         frame_names.infer(process, runtime, waits, walkers, write_lock)
         _attach_by_frames(process, waits, walkers, write_lock)
-    locks = _locks(process, waits, write_lock, cache)
+    locks = _locks(process, waits, write_lock)
     managed = None
     if runtime is not None:
         progress("managed threads")
@@ -64,6 +68,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         managed=managed,
         suspension=None,
         graph=Graph(),
+        stub_image=check_stub_image(process, runtime) if runtime is not None else None,
     )
     facts.chain_walks_by_thread = {w.thread.index: w for w in walkers}
     facts.suspension = find_suspension(facts)
@@ -72,13 +77,8 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     return facts
 
 
-def _major(runtime: Any) -> Optional[int]:
-    head = (runtime.version or "").split(".")[0] if runtime else ""
-    return int(head) if head.isdigit() else None
-
-
 def _locate(
-    process: Process, runtime: Any, layouts: Sequence[Layout], waits: Sequence[Wait], ways: Sequence[str]
+    process: Process, runtime: RuntimeInfo, layouts: Sequence[Layout], waits: Sequence[Wait], ways: Sequence[str]
 ) -> Location:
     def from_registers() -> Iterable[Candidate]:
         for wait in waits:
@@ -89,7 +89,7 @@ def _locate(
             loop = walk_loop_at(process.code, process.arch, thread.registers.get(process.arch.pc, 0))
             address = loop.cache(thread.registers) if loop else None
             if loop is not None and address is not None:
-                yield Candidate(address, f"thread {thread.index}: {loop.this or loop.table_register}")
+                yield Candidate(address, f"thread {thread.index}: {loop.this or loop.table_register}", sure=True)
         for thread, _, name, value in register_candidates(process, running, deep=False):
             yield Candidate(value, f"thread {thread.index}: {name}")
         waiting = [w.thread for w in waits if w.call.kind in ("futex", "psynch-mutex", "psynch-condition")]
@@ -103,15 +103,10 @@ def _locate(
     return locate_cache.locate(process, layouts, from_registers(), from_table, ways)
 
 
-def _write_lock_state(process: Process, layouts: Sequence[Layout], cache: Any) -> Optional[LockState]:
+def _write_lock_state(process: Process, cache: Optional[dispatch_cache.Cache]) -> Optional[LockState]:
     if cache is None:
         return None
-    shape = cache.shape
-    if shape.layout is not None:
-        state = crst.read_lock(process.memory, shape.lock, shape.layout)
-        if state is not None:
-            return state
-    return crst.pthread_mutex(process.memory, shape.lock, None, process.os) if shape.layout is None else None
+    return crst.read_lock(process.memory, cache.shape.lock, cache.shape.layout)
 
 
 def _attach_to_known_lock(waits: Sequence[Wait], lock: Optional[LockState]) -> None:
@@ -144,9 +139,7 @@ def _attach_by_frames(
             wait.how = where
 
 
-def _locks(
-    process: Process, waits: Sequence[Wait], write_lock: Optional[LockState], cache: Any
-) -> List[LockFact]:
+def _locks(process: Process, waits: Sequence[Wait], write_lock: Optional[LockState]) -> List[LockFact]:
     by_address: Dict[int, LockFact] = {}
     if write_lock is not None:
         by_address[write_lock.address] = LockFact(
@@ -177,9 +170,7 @@ def _name(process: Process, lock: LockFact) -> None:
         lock.name, lock.name_source = name, "symbol"
     elif lock.kind in ("crst", "pal"):
         name = lock_names.by_callers([w.thread.frames() for w in lock.waiters])
-        if name is not None and name != lock_names.WRITE_LOCK:
-            lock.name, lock.name_source = name, "caller"
-        elif name is not None:
+        if name is not None and name != lock_names.WRITE_LOCK or name is not None:
             lock.name, lock.name_source = name, "caller"
 
 
@@ -194,7 +185,15 @@ def build_graph(facts: Facts) -> Graph:
         if lock.owner is not None and lock.state.owner_word is not None:
             graph.nodes.setdefault(thread_node(lock.owner), f"thread {lock.owner.index}")
             word = lock.state.owner_word
-            graph.add(Edge(lock.node, thread_node(lock.owner), "held-by", "proved", f"{word.what} at 0x{word.address:x} = {word.value}"))
+            graph.add(
+                Edge(
+                    lock.node,
+                    thread_node(lock.owner),
+                    "held-by",
+                    "proved",
+                    f"{word.what} at 0x{word.address:x} = {word.value}",
+                )
+            )
     for walker in facts.walkers:
         if walker.cycle is None or not (walker.stuck or walker.likely):
             continue

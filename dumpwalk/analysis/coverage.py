@@ -2,6 +2,7 @@
 
 Areas: threads, stacks, modules, dispatch-cache, locks, managed-threads, managed-locks. Status complete, partial or none.
 """
+
 from __future__ import annotations
 
 from dumpwalk.analysis.facts import Facts
@@ -32,8 +33,11 @@ def _threads(facts: Facts) -> None:
 def _stacks(facts: Facts) -> None:
     process = facts.process
     if process.debugger_version is None:
-        facts.cover("stacks", "partial" if any(len(t.frames()) > 1 for t in process.threads) else "none",
-                    process.module_facts.get("stacks", "no debugger was used: frame pointers only"))  # fmt: skip
+        facts.cover(
+            "stacks",
+            "partial" if any(len(t.frames()) > 1 for t in process.threads) else "none",
+            process.module_facts.get("stacks", "no debugger was used: frame pointers only"),
+        )
         return
     short = [t.index for t in process.threads if len(t.frames()) <= 1]
     cut = process.module_facts.get("frames-limited")
@@ -90,12 +94,13 @@ def _is_small(facts: Facts) -> bool:
     return core is not None and core.kind in ("mini", "triage")
 
 
-def uncaptured_lock_waits(facts: Facts) -> "list":
+def uncaptured_lock_waits(facts: Facts) -> list:
     """Futex waits whose word the dump does not hold: they may be for a lock that cannot be read."""
     return [
-        w for w in facts.waits
+        w
+        for w in facts.waits
         if w.lock is None and w.kind == "futex" and w.word is not None and facts.process.memory.read(w.word, 4) is None
-    ]  # fmt: skip
+    ]
 
 
 def _locks(facts: Facts) -> None:

@@ -1,4 +1,5 @@
 """One core in, one Report out, in this process. Isolation is isolation.py's business; options are cli.py's."""
+
 from __future__ import annotations
 
 import hashlib
@@ -32,7 +33,12 @@ class Options:
 
 
 def analyze_core(
-    path: str, options: Options, lldb: Optional[Any], temp_dir: str, progress: Progress = lambda phase: None, why_bare: str = ""
+    path: str,
+    options: Options,
+    lldb: Optional[Any],
+    temp_dir: str,
+    progress: Progress = lambda phase: None,
+    why_bare: str = "",
 ) -> Report:
     """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why).
 
@@ -67,7 +73,9 @@ def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optiona
     return assemble(facts, findings, verdict, path, fetch, digest)
 
 
-def analyze_process(process: Process, path: str, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS) -> Report:
+def analyze_process(
+    process: Process, path: str, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS
+) -> Report:
     """The report of a process that is already open: a debugger's target."""
     return report_of(collect(process, progress, ways), path, process.corefile)
 

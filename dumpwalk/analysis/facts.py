@@ -1,13 +1,17 @@
 """What was observed, before anyone draws a conclusion: the input of every detector."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.dispatch_cache import Cache
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locate_cache import Location
+from dumpwalk.coreclr.managed_threads import ManagedThreads
+from dumpwalk.coreclr.runtime import RuntimeInfo
+from dumpwalk.coreclr.stub_image_check import StubImageCheck
 from dumpwalk.coreclr.walkers import Walker
 from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.state import LockState
@@ -59,8 +63,7 @@ class Suspension:
 @dataclass
 class Facts:
     process: Process
-    runtime: Any
-    """coreclr.runtime.RuntimeInfo, or None."""
+    runtime: Optional[RuntimeInfo]
     layouts: List[Layout]
     waits: List[Wait]
     location: Location
@@ -68,10 +71,11 @@ class Facts:
     write_lock: Optional[LockFact]
     walkers: List[Walker]
     locks: List[LockFact]
-    managed: Any
-    """coreclr.managed_threads.ManagedThreads, or None."""
+    managed: Optional[ManagedThreads]
     suspension: Optional[Suspension]
     graph: Graph
+    stub_image: Optional[StubImageCheck] = None
+    """macOS x64 only: whether the chain look-up stub was linked in one piece."""
     coverage: List[Coverage] = field(default_factory=list)
     chain_walks_by_thread: Dict[int, Walker] = field(default_factory=dict)
 

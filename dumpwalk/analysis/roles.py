@@ -3,6 +3,7 @@
 Sources: thread names and start functions of src/coreclr/vm and pal (finalizerthread.cpp, synchmanager.cpp, ds-server.c, ep.c,
 debugger.cpp, tieredcompilation.cpp) and SystemNative signal handling; only frames with names can tell.
 """
+
 from __future__ import annotations
 
 from typing import Any, Optional, Tuple

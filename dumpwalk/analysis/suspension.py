@@ -6,6 +6,7 @@ object with m_fPreemptiveGCDisabled set is in cooperative mode, and the suspensi
 RareDisablePreemptiveGC, which needs symbols to see; without them, in a condition wait on one word that two or more
 managed threads in preemptive mode share.
 """
+
 from __future__ import annotations
 
 from typing import Dict, List, Optional
@@ -15,8 +16,14 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.lock_names import plain
 
 _SUSPENDING = ("ThreadSuspend::SuspendEE", "ThreadSuspend::SuspendRuntime", "ThreadSuspend::SuspendAllThreads")
-_WAITING = ("Thread::RareDisablePreemptiveGC", "Thread::WaitSuspendEventsHelper", "WKS::GCHeap::WaitUntilGCComplete",
-            "SVR::GCHeap::WaitUntilGCComplete", "Thread::RareEnablePreemptiveGC", "ThreadSuspend::WaitSuspendEventsHelper")  # fmt: skip
+_WAITING = (
+    "Thread::RareDisablePreemptiveGC",
+    "Thread::WaitSuspendEventsHelper",
+    "WKS::GCHeap::WaitUntilGCComplete",
+    "SVR::GCHeap::WaitUntilGCComplete",
+    "Thread::RareEnablePreemptiveGC",
+    "ThreadSuspend::WaitSuspendEventsHelper",
+)
 
 
 def find_suspension(facts: Facts) -> Optional[Suspension]:
@@ -34,14 +41,18 @@ def find_suspension(facts: Facts) -> Optional[Suspension]:
     return suspension
 
 
-def _suspender(facts: Facts) -> "tuple[Optional[Thread], str, str]":
+def _suspender(facts: Facts) -> tuple[Optional[Thread], str, str]:
     managed = facts.managed
     if managed is not None and managed.suspending:
         for record in managed.threads:
             if record.address == managed.suspending and record.os_tid:
                 thread = facts.process.thread_by_tid(record.os_tid)
                 if thread is not None:
-                    return thread, f"g_pSuspensionThread is 0x{record.address:x}, the thread object of tid {record.os_tid}", "proved"
+                    return (
+                        thread,
+                        f"g_pSuspensionThread is 0x{record.address:x}, the thread object of tid {record.os_tid}",
+                        "proved",
+                    )
     for thread in facts.process.threads:
         for frame in thread.frames()[:24]:
             if frame.function and plain(frame.function) in _SUSPENDING:
@@ -61,7 +72,9 @@ def _waiting(facts: Facts, suspension: Suspension) -> List[Thread]:
         named = [plain(f.function) for f in thread.frames()[:16] if f.function]
         if any(n in _WAITING for n in named):
             found.append(thread)
-        elif wait.kind in ("condition", "futex") and wait.word is not None and (thread.tid or 0) & 0xFFFFFFFF in managed:
+        elif (
+            wait.kind in ("condition", "futex") and wait.word is not None and (thread.tid or 0) & 0xFFFFFFFF in managed
+        ):
             by_word.setdefault(wait.word & ~0x7, []).append(thread)
     for threads in by_word.values():
         if len(threads) > 1:

@@ -3,6 +3,7 @@
 Precedence: hang, suspicious, inconclusive, none; within one status the order of the detectors. "none" is said only where
 coverage is enough to say so, and its sentence names the scope.
 """
+
 from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
@@ -63,35 +64,67 @@ def _verdict(status: str, kind: str, sentence: str, signature: Optional[str], he
     return Verdict(status, kind, sentence, signature, line, EXIT_CODES[status], headline)
 
 
-def _lacking(facts: Facts) -> "Optional[Tuple[str, str, str]]":
+def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
     """(kind, sentence, headline) of the first thing that is missing for an answer, or None."""
     core = facts.process.corefile
     cover = {c.area: c for c in facts.coverage}
     problems: List[Tuple[str, str, str]] = []
     if core is not None and core.truncated:
-        problems.append(("truncated", "the dump is cut off, and what lacks may hold the answer",
-                         "The dump is truncated; what is left shows nothing stuck."))  # fmt: skip
+        problems.append(
+            (
+                "truncated",
+                "the dump is cut off, and what lacks may hold the answer",
+                "The dump is truncated; what is left shows nothing stuck.",
+            )
+        )
     cache = cover.get("dispatch-cache")
     if facts.runtime is not None and cache is not None and cache.status != "complete":
         small = facts.location.pointer_not_captured or (core is not None and core.kind in ("mini", "triage"))
         if facts.cache is not None:
-            problems.append(("not-captured", "part of the dispatch cache is not in the dump",
-                             "Part of the dispatch cache is not in the dump; what is there shows nothing stuck."))  # fmt: skip
+            problems.append(
+                (
+                    "not-captured",
+                    "part of the dispatch cache is not in the dump",
+                    "Part of the dispatch cache is not in the dump; what is there shows nothing stuck.",
+                )
+            )
         elif small:
-            problems.append(("not-captured", "the memory of the dispatch cache and its lock is not in this kind of dump",
-                             "The dump does not hold the memory that would tell; a heap or full dump would."))  # fmt: skip
+            problems.append(
+                (
+                    "not-captured",
+                    "the memory of the dispatch cache and its lock is not in this kind of dump",
+                    "The dump does not hold the memory that would tell; a heap or full dump would.",
+                )
+            )
         else:
-            problems.append(("not-found", "the dispatch cache was not found in the memory of this process",
-                             "The dispatch cache was not found, so it cannot be called healthy."))  # fmt: skip
+            problems.append(
+                (
+                    "not-found",
+                    "the dispatch cache was not found in the memory of this process",
+                    "The dispatch cache was not found, so it cannot be called healthy.",
+                )
+            )
     locks = cover.get("locks")
     if locks is not None and locks.status != "complete":
-        problems.append(("not-captured", "some threads wait for something that is not in the dump",
-                         "Some threads wait for something that the dump does not hold."))  # fmt: skip
+        problems.append(
+            (
+                "not-captured",
+                "some threads wait for something that is not in the dump",
+                "Some threads wait for something that the dump does not hold.",
+            )
+        )
     threads = cover.get("threads")
     if threads is not None and threads.status != "complete":
-        problems.append(("threads-unknown", "not all threads, or not their ids, are in the dump",
-                         "Not all threads, or not their ids, are in the dump."))  # fmt: skip
+        problems.append(
+            (
+                "threads-unknown",
+                "not all threads, or not their ids, are in the dump",
+                "Not all threads, or not their ids, are in the dump.",
+            )
+        )
     failed = [c for c in facts.coverage if c.area.startswith("detector ")]
     if failed:
-        problems.append(("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump."))
+        problems.append(
+            ("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump.")
+        )
     return problems[0] if problems else None

@@ -3,6 +3,7 @@
 Sources: System V AMD64 ABI and AAPCS64 (callee-saved registers, arguments); Linux syscall(2) (number and argument
 registers); for Apple the trap instruction and the class bits of the number (xnu osfmk/mach/i386/syscall_sw.h).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

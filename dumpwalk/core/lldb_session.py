@@ -4,6 +4,7 @@ What lldb does with each kind of core, and why each setting is here, was measure
 the executable is usually absent at its recorded path and then lldb lists no module; a library of another build is loaded
 without a word; external symbol look-ups can take minutes; deep or cyclic stacks must be bounded by a setting.
 """
+
 from __future__ import annotations
 
 import os
@@ -36,7 +37,7 @@ class LldbSession:
         os.environ.pop("DEBUGINFOD_URLS", None)
         self.debugger = lldb.SBDebugger.Create(False)
         self.debugger.SetAsync(False)
-        self._null = open(os.devnull, "w")
+        self._null = open(os.devnull, "w")  # noqa: SIM115 - lldb writes to it as long as the session lives
         self.debugger.SetOutputFile(lldb.SBFile(self._null))
         self.debugger.SetErrorFile(lldb.SBFile(self._null))
         self._interpreter = self.debugger.GetCommandInterpreter()
@@ -91,7 +92,9 @@ class LldbSession:
     def _executable(self) -> Optional[str]:
         """The matched file of the main program: the image that has the process's name, else none of the libraries."""
         name = (self.core.process_name or "").split("\0")[0]
-        programs = [(i, m) for i, m in self.found if m.file and m.match == "matched" and ".so" not in os.path.basename(i.path)]
+        programs = [
+            (i, m) for i, m in self.found if m.file and m.match == "matched" and ".so" not in os.path.basename(i.path)
+        ]
         for image, match in programs:
             if name and os.path.basename(image.path).startswith(name[:15]):
                 return str(match.file)
@@ -171,7 +174,11 @@ class LldbSession:
     def _describe(self, image: CoreImage, match: Any, loaded: Optional[Any]) -> Module:
         end = image.end
         if loaded is not None:
-            end = max(end or 0, self._end_of(loaded, image.base)) if self.core.os == "linux" else self._text_end(loaded, image)
+            end = (
+                max(end or 0, self._end_of(loaded, image.base))
+                if self.core.os == "linux"
+                else self._text_end(loaded, image)
+            )
         state = match.match if loaded is not None or match.match != "matched" else "unverified"
         return Module(
             path=image.path,

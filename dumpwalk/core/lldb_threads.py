@@ -4,6 +4,7 @@ lldb's made-up names for stripped images (`___lldb_unnamed_symbol...`, SBSymbol.
 address is kept, since functions of the same start are the same function. Volatile registers have a value in frame 0 only.
 Outer arm64 frames may report a stack pointer of all ones: a frame is known by its frame pointer and its CFA.
 """
+
 from __future__ import annotations
 
 from bisect import bisect_right
@@ -93,7 +94,14 @@ class Unwinder:
     """Frames of one thread: lldb's, then by frame pointer where lldb stops early, then by a scan where neither works."""
 
     def __init__(
-        self, lldb: Any, arch: Arch, memory: Memory, code: Memory, modules: ModuleMap, symbols: LldbSymbols, pac_mask: int
+        self,
+        lldb: Any,
+        arch: Arch,
+        memory: Memory,
+        code: Memory,
+        modules: ModuleMap,
+        symbols: LldbSymbols,
+        pac_mask: int,
     ) -> None:
         self._lldb = lldb
         self._arch = arch
@@ -137,8 +145,8 @@ class Unwinder:
         module = self._modules.at(pc)
         cfa, fp = frame.GetCFA(), frame.GetFP()
 
-        def register(wanted: str, of: Any = frame) -> Optional[int]:
-            value = of.FindRegister(wanted)
+        def register(wanted: str) -> Optional[int]:
+            value = frame.FindRegister(wanted)
             if not value.IsValid() or value.GetValue() is None:
                 return None
             return int(value.GetValueAsUnsigned())

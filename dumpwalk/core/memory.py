@@ -3,6 +3,7 @@
 `FileMemory` reads a core file's segments through mmap: 6 times faster than a debugger's ReadMemory, the same answers, and
 no address masks (lldb 19 and later cannot read createdump's regions above the 47-bit limit of arm64).
 """
+
 from __future__ import annotations
 
 import mmap

@@ -3,6 +3,7 @@
 Memory always comes from dumpwalk's own reader of the file: the same answers as a debugger's, several times faster, and no
 address is masked. Code comes from the dump first and from matched module files where the dump has none.
 """
+
 from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple
@@ -20,7 +21,9 @@ Found = Sequence[Tuple[CoreImage, Any]]
 """Every image of the core with what was found for it (core/module_search.py)."""
 
 
-def open_with_lldb(lldb: Any, core: CoreFile, found: Found, file_memory: Sequence[Memory]) -> Tuple[Process, LldbSession]:
+def open_with_lldb(
+    lldb: Any, core: CoreFile, found: Found, file_memory: Sequence[Memory]
+) -> Tuple[Process, LldbSession]:
     """The process as lldb unwinds it. Raises DebuggerFailed when lldb refuses the core."""
     session = LldbSession(lldb, core, found)
     memory = FileMemory(core.file, core.segments)

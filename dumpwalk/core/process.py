@@ -3,6 +3,7 @@
 No lldb type crosses this line: `session.py` fills these from lldb, `bare.py` from the core file alone when lldb cannot be
 used. An analysis asks the same questions of either and gets None where something is not known.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -38,9 +39,8 @@ class Symbol:
     module: Optional[str] = None
 
 
-class FrameRegisters(Protocol):
-    def __call__(self, name: str) -> Optional[int]:
-        """The register's value in that frame, None where the unwinder cannot tell."""
+FrameRegisters = Callable[[str], Optional[int]]
+"""The value of a register in one frame; None where the unwinder cannot tell."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Thread:
     """Frame 0's general registers, from the core."""
     signal: Optional[int]
     name: Optional[str]
-    unwind: Callable[[], List[Frame]] = field(repr=False, default=lambda: [])
+    unwind: Callable[[], List[Frame]] = field(repr=False, default=list)
     _frames: Optional[List[Frame]] = field(default=None, repr=False)
 
     def frames(self) -> List[Frame]:

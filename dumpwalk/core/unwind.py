@@ -3,6 +3,7 @@
 Used to go on where lldb stops (R2R code of a gcore has no bytes, musl's libc has no unwind tables, a macOS dump has no
 system libraries) and for the analysis without lldb. Each frame's trust is told: fp or scan.
 """
+
 from __future__ import annotations
 
 from typing import Callable, List, Optional, Sequence, Tuple

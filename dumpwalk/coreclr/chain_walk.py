@@ -7,6 +7,7 @@ each element hashes to its bucket; no key stands twice in a chain; `empty` is {-
 The walk never raises on bad data and never loops: a node is visited once, and every chain has a termination record.
 Typed nodes are made only for what a report shows.
 """
+
 from __future__ import annotations
 
 import struct
@@ -195,7 +196,9 @@ def _walk_bucket(
             _damage(result, "misaligned-mt", bucket, home, node, f"pMT 0x{mt:x} is not 8-aligned")
         key = (mt, token)
         if key in keys:
-            _damage(result, "duplicate-key", bucket, home, node, "another element of this chain has the same pMT and token")
+            _damage(
+                result, "duplicate-key", bucket, home, node, "another element of this chain has the same pMT and token"
+            )
         keys.add(key)
         node = following
     result.elements += count
@@ -234,7 +237,14 @@ def _record_end(
             detail = f"the key hashes to bucket {home}, the chain of bucket {bucket} runs into it"
             _damage(result, "wrong-bucket", bucket, home, end.at, detail)
     elif end.kind == "null":
-        _damage(result, "null-end", bucket, None, head if end.length == 0 else None, "the chain ends in NULL, not at `empty`")
+        _damage(
+            result,
+            "null-end",
+            bucket,
+            None,
+            head if end.length == 0 else None,
+            "the chain ends in NULL, not at `empty`",
+        )
     elif end.kind == "misaligned":
         _damage(result, "misaligned", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which is not 8-aligned")
     elif end.kind == "missing":
@@ -242,7 +252,9 @@ def _record_end(
         known = any(s.start <= end.at < s.end for s in memory.segments())
         kind = "not-captured" if known else "unreadable"
         result.ends[bucket] = Termination(kind, end.at, end.length)
-        _damage(result, "unreadable", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which the dump does not hold")
+        _damage(
+            result, "unreadable", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which the dump does not hold"
+        )
 
 
 def _addresses(memory: Memory, head: int, count: int) -> List[int]:
@@ -292,4 +304,14 @@ def _audit_sentinel(memory: Memory, sentinel: int, result: CacheWalk) -> None:
         _damage(result, "damaged-sentinel", None, None, sentinel, detail)
 
 
-__all__ = ["BUCKETS", "NODE_NEXT", "CacheWalk", "ChainCycle", "Damage", "Element", "Termination", "read_element", "walk_cache"]
+__all__ = [
+    "BUCKETS",
+    "NODE_NEXT",
+    "CacheWalk",
+    "ChainCycle",
+    "Damage",
+    "Element",
+    "Termination",
+    "read_element",
+    "walk_cache",
+]

@@ -2,6 +2,7 @@
 
 The lock is a PAL critical section in 3.1 to 9 and a recursive pthread mutex (minipal_mutex, PR 115858) in 10 and 11.
 """
+
 from __future__ import annotations
 
 from typing import Optional, Sequence
@@ -60,4 +61,6 @@ def read_crst(memory: Memory, address: int, layouts: Sequence[Layout]) -> Option
 
 
 def lock_looks_sane(memory: Memory, address: int, layout: Layout) -> bool:
-    return read_lock(memory, address, layout) is not None
+    """Does memory agree that a Crst's lock is here? Zeros would pass for a plain mutex; a Crst's mutex is recursive."""
+    state = read_lock(memory, address, layout)
+    return state is not None and state.recursive

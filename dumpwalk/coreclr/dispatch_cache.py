@@ -4,16 +4,21 @@
 right before the table, 4096 slots that are `empty` or aligned pointers, and keys that hash to the buckets they stand in.
 Source: class DispatchCache, src/coreclr/vm/virtualcallstub.h; offsets in layouts.py.
 """
+
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
-from dumpwalk.coreclr.chain_walk import CacheWalk, Element, read_element, walk_cache
+from dumpwalk.coreclr import crst
+from dumpwalk.coreclr.chain_walk import CacheWalk, read_element, walk_cache
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, TABLE_BYTES, Layout, is_write_lock_flags
 from dumpwalk.coreclr.token_hash import BUCKETS, bucket_of
 
+DERIVED = "derived"
+LARGEST_OBJECT_HEAD = 0x200
+"""Bytes before the table that are searched in an object of unknown layout; 0xD0 is the largest known."""
 SAMPLED_NODES = 64
 """Nodes whose keys are hashed before an address is believed."""
 
@@ -27,18 +32,21 @@ class Shape:
     lock: int
     flags: int
     sentinel: Optional[int]
-    layout: Optional[Layout]
-    """The row of the table that it agrees with; None for a layout derived from the structure itself."""
+    layout: Layout
+    """The row of the table that it agrees with, or one derived from the structure itself (`verified` is "derived")."""
     slots: Tuple[int, ...]
     score: float
     """Share of sampled keys that hash to their bucket, 0 to 1; 1 for an empty cache."""
     sampled: int
 
-    @property
-    def layout_name(self) -> str:
-        if self.layout is not None:
-            return f"{self.layout.name} ({self.layout.verified}), confirmed by structure"
-        return f"unknown layout: derived from the structure (table at +0x{self.table - self.address:x})"
+    def layout_name(self, major: Optional[int]) -> str:
+        """How the layout was settled, for the report."""
+        row = self.layout
+        if row.verified == DERIVED:
+            return f"unknown layout, derived from the structure (table at +0x{row.table:x})"
+        if major is not None and not row.versions[0] <= major <= row.versions[1]:
+            return f"no row for version {major}; the structure is that of {row.name}, confirmed in memory"
+        return f"{row.name} (row {'verified' if row.verified != 'inferred' else 'inferred'}), confirmed by structure"
 
 
 @dataclass
@@ -59,10 +67,28 @@ def examine(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional
     return None
 
 
+def examine_unknown(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional[Shape]:
+    """The same where something else says that a DispatchCache is there: the table is looked for behind the flags word."""
+    data = memory.read(address, LARGEST_OBJECT_HEAD)
+    if data is None or not layouts:
+        return None
+    for offset in range(LOCK_OFFSET + 8, LARGEST_OBJECT_HEAD - 8, 8):
+        if is_write_lock_flags(int.from_bytes(data[offset : offset + 4], "little")):
+            shape = examine_table(memory, address + offset + 8, layouts, object_address=address)
+            if shape is not None:
+                return shape
+    return None
+
+
 def examine_table(
-    memory: Memory, table: int, layouts: Sequence[Layout], expected: Optional[Layout] = None
+    memory: Memory,
+    table: int,
+    layouts: Sequence[Layout],
+    expected: Optional[Layout] = None,
+    object_address: Optional[int] = None,
 ) -> Optional[Shape]:
-    """Is the table of a DispatchCache at `table`? With no `expected` row the row is chosen by the object's own start."""
+    """Is the table of a DispatchCache at `table`? Without an `expected` row the row is chosen by the lock before it; where
+    none fits, the lock is looked for and the layout derived (from `object_address` on, when that is known)."""
     if table & 7:
         return None
     flags = read_u32(memory, table - 8)
@@ -75,8 +101,10 @@ def examine_table(
     score, sampled = _hash_score(memory, slots, sentinel)
     if score < 0.5 or (sampled == 0 and sentinel is None):
         return None
-    layout = expected or _layout_by_structure(memory, table, layouts)
-    address = table - (layout.table if layout else _derived_offset(memory, table))
+    layout = expected or _layout_by_structure(memory, table, layouts, object_address)
+    if layout is None:
+        return None
+    address = table - layout.table
     return Shape(address, table, address + LOCK_OFFSET, flags, sentinel, layout, slots, score, sampled)
 
 
@@ -104,7 +132,7 @@ def _sentinel(memory: Memory, table: int, slots: Sequence[int]) -> Optional[int]
     value = read_u64(memory, table + TABLE_BYTES)
     if value is not None and _looks_like_sentinel(memory, value):
         return value
-    counts: dict = {}
+    counts: Dict[int, int] = {}
     for slot in slots:
         counts[slot] = counts.get(slot, 0) + 1
     common, count = max(counts.items(), key=lambda item: item[1])
@@ -137,22 +165,31 @@ def _hash_score(memory: Memory, slots: Sequence[int], sentinel: Optional[int]) -
     return (right / total if total else 1.0), total
 
 
-def _layout_by_structure(memory: Memory, table: int, layouts: Sequence[Layout]) -> Optional[Layout]:
-    """Rows of one platform differ in the lock's size: the row whose lock, at its place, looks like that lock."""
-    from dumpwalk.coreclr.crst import lock_looks_sane
-
+def _layout_by_structure(
+    memory: Memory, table: int, layouts: Sequence[Layout], object_address: Optional[int]
+) -> Optional[Layout]:
+    """Rows of one platform differ in the lock's size: the row whose lock, at its place, looks like that lock; else a row of
+    our own for a lock of another size that does. None when no lock is found: the layout is unknown."""
     for layout in layouts:
-        lock = table - layout.table + LOCK_OFFSET
-        if lock_looks_sane(memory, lock, layout):
+        if object_address is not None and table - layout.table != object_address:
+            continue
+        if crst.lock_looks_sane(memory, table - layout.crst_size, layout):
             return layout
+    sizes: Sequence[int] = range(0x38, LARGEST_OBJECT_HEAD, 8)
+    if object_address is not None:
+        sizes = (table - object_address - LOCK_OFFSET,)
+    known = {layout.crst_size for layout in layouts}
+    for size in sizes:
+        for pattern in layouts if size not in known else ():
+            row = replace(
+                pattern,
+                name="derived",
+                versions=(0, 0),
+                crst_size=size,
+                condition=None,
+                verified=DERIVED,
+                source="structure",
+            )
+            if crst.lock_looks_sane(memory, table - size, row):
+                return row
     return None
-
-
-def _derived_offset(memory: Memory, table: int) -> int:
-    """Without a row: the object begins where the zero-free stats and a lock would; the glibc and minipal size is assumed
-    only for the address shown, never for the owner."""
-    return LOCK_OFFSET + 0x48
-
-
-def element_at(memory: Memory, address: int) -> Optional[Element]:
-    return read_element(memory, address)

@@ -6,6 +6,7 @@ named by the chain-walk loop in the code around its return address. Above those 
 ResolveWorker, VSD_ResolveWorker and the assembly stub, then managed code (src/coreclr/vm/virtualcallstub.cpp): named only
 where exactly that many frames stand before the first managed one. Functions that begin at one address share a name.
 """
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -7,6 +7,7 @@ itself is used as found and called "derived"; what does not agree is not used.
 Version-free facts (src/coreclr/vm/virtualcallstub.h, class DispatchCache: stats, m_writeLock, cache[4096], empty):
 the lock is at +0x20; the table directly behind it; `empty` at table + 0x8000; the lock's m_dwFlags is the u32 at table - 8.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -108,11 +109,7 @@ def matching(os: str, arch: str, libc: Optional[str], major: Optional[int]) -> T
     """Rows that can describe this process, best first: of its version when known, then the others of its platform."""
 
     def fits(row: Layout) -> bool:
-        return (
-            row.os == os
-            and row.arch in (arch, "any")
-            and (libc is None or row.libc in (libc, "any"))
-        )
+        return row.os == os and row.arch in (arch, "any") and (libc is None or row.libc in (libc, "any"))
 
     rows = [row for row in LAYOUTS if fits(row)]
     order = {"live": 0, "binary": 1, "inferred": 2}

@@ -8,6 +8,7 @@
 
 Whatever a way offers, `dispatch_cache.examine` must agree before it is believed.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, read_u64
 from dumpwalk.core.process import Process
-from dumpwalk.coreclr.dispatch_cache import Shape, examine, examine_table
+from dumpwalk.coreclr.dispatch_cache import Shape, examine, examine_table, examine_unknown
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
 
 SYMBOLS = ("g_resolveCache", "_ZL14g_resolveCache", "__ZL14g_resolveCache")
@@ -46,6 +47,8 @@ class Candidate:
 
     address: int
     how: str
+    sure: bool = False
+    """Something else says that a DispatchCache is there, so an unknown layout is worth deriving."""
 
 
 def locate(
@@ -100,7 +103,7 @@ def _take_pointer(
         return False
     if way == "symbol" and memory.read(value, 0x40) is None:
         location.pointer_not_captured = True
-    return _take_object(location, memory, layouts, Candidate(value, how), way)
+    return _take_object(location, memory, layouts, Candidate(value, how, way == "symbol"), way)
 
 
 def _take_object(location: Location, memory: Memory, layouts: Sequence[Layout], candidate: Candidate, way: str) -> bool:
@@ -114,6 +117,8 @@ def _take_object(location: Location, memory: Memory, layouts: Sequence[Layout], 
         if address <= 0 or address & 7:
             continue
         shape = examine(memory, address, layouts)
+        if shape is None and candidate.sure and address == candidate.address:
+            shape = examine_unknown(memory, address, layouts)
         if shape is None:
             continue
         if known is None:

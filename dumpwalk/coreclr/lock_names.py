@@ -5,6 +5,7 @@ it: the holder object is inlined there, and the frame above `CrstBase::Enter` is
 the callers in src/coreclr/vm (virtualcallstub.cpp, threads.cpp, threadsuspend.cpp, methodtable.cpp, prestub.cpp, clsload.cpp,
 codeman.cpp, syncblk.cpp).
 """
+
 from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple

@@ -47,6 +47,8 @@ class ManagedThread:
     flags: Tuple[str, ...]
     """Names of the state bits that say the same in all versions."""
     is_finalizer: bool = False
+    mode_address: int = 0
+    """Where m_fPreemptiveGCDisabled is."""
 
 
 @dataclass
@@ -257,6 +259,7 @@ def _thread(process: Process, result: ManagedThreads, address: int, layout: Thre
         state=state,
         flags=decode_state(state),
         is_finalizer=address == result.finalizer,
+        mode_address=address + layout.mode,
     )
 
 

@@ -5,6 +5,7 @@ runs in a chain-walk loop, and its cursor register stands on a node of the cycle
 for is in none of the cycle's nodes. Where the code around the pc is not at hand, the owner of m_writeLock with a register on
 the cycle is as good: only Insert and PromoteChainEntry walk under that lock (virtualcallstub.cpp).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 The order here is the order of precedence within one status (docs/findings.md).
 """
+
 from __future__ import annotations
 
 from typing import Callable, List, Tuple

@@ -1,4 +1,5 @@
 """The finding of a thread that can never leave a chain: what was observed, what follows, what does not."""
+
 from __future__ import annotations
 
 from typing import List, Sequence, Tuple
@@ -48,7 +49,7 @@ def _cycles(walkers: Sequence[Walker]) -> List[ChainCycle]:
     return found
 
 
-def _title(walkers: Sequence[Walker], others: Sequence[Walker], lock: "LockFact | None") -> str:
+def _title(walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None) -> str:
     many = len(walkers) + len([w for w in others if w.stuck])
     walk = "One thread walks" if many == 1 else f"{many} threads walk"
     if lock is None:
@@ -67,7 +68,7 @@ def _where(walker: Walker) -> str:
 
 
 def _summary(
-    facts: Facts, cycle: ChainCycle, walkers: Sequence[Walker], others: Sequence[Walker], lock: "LockFact | None"
+    facts: Facts, cycle: ChainCycle, walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None
 ) -> List[str]:
     first = walkers[0]
     lines = []
@@ -84,7 +85,11 @@ def _summary(
         )
     lines.append(_shape(cycle) + " so the walk cannot end.")
     for other in others:
-        grade = "is stuck on the same loop too, without the lock" if other.stuck else "stands on the same loop, as far as seen"
+        grade = (
+            "is stuck on the same loop too, without the lock"
+            if other.stuck
+            else "stands on the same loop, as far as seen"
+        )
         lines.append(f"{wording.tid_words(other.thread).capitalize()} {grade} ({_where(other)}).")
     if lock is not None:
         waiting = [w.thread for w in lock.waiters]
@@ -107,7 +112,7 @@ def _shape(cycle: ChainCycle) -> str:
     return f"From its {position} element on, that bucket is a loop of {cycle.length} elements,"
 
 
-def consequences(facts: Facts, stuck: Sequence[Thread], lock: "LockFact | None") -> List[str]:
+def consequences(facts: Facts, stuck: Sequence[Thread], lock: LockFact | None) -> List[str]:
     """A suspension that waits for the root is a consequence of it, told with it."""
     suspension = facts.suspension
     if suspension is None or suspension.suspender is None:
@@ -128,7 +133,11 @@ def consequences(facts: Facts, stuck: Sequence[Thread], lock: "LockFact | None")
 
 
 def _observed(
-    facts: Facts, cycles: Sequence[ChainCycle], walkers: Sequence[Walker], others: Sequence[Walker], lock: "LockFact | None"
+    facts: Facts,
+    cycles: Sequence[ChainCycle],
+    walkers: Sequence[Walker],
+    others: Sequence[Walker],
+    lock: LockFact | None,
 ) -> List[str]:
     lines = []
     for cycle in cycles:
@@ -141,24 +150,26 @@ def _observed(
             where += f"; its {walker.cursor_register} points into that loop"
         lines.append(where + ".")
     if lock is not None:
-        lines.append(f"{lock.label} at 0x{lock.state.address:x} is locked and names thread {walkers[0].thread.index} as owner.")
+        lines.append(
+            f"{lock.label} at 0x{lock.state.address:x} is locked and names thread {walkers[0].thread.index} as owner."
+        )
         if lock.waiters:
             lines.append(f"{wording.plural(len(lock.waiters), 'thread')} in a wait for that lock.")
     return lines
 
 
-def _therefore(facts: Facts, walkers: Sequence[Walker], lock: "LockFact | None") -> List[str]:
+def _therefore(facts: Facts, walkers: Sequence[Walker], lock: LockFact | None) -> List[str]:
     lines = ["A walk of this chain for a key that is not in the loop never ends."]
     if lock is not None:
         lines.append("The owner never reaches the release of the lock, and everyone who wants the lock waits for ever.")
     else:
-        lines.append("Each of these threads spins for ever by itself; in cooperative mode, so no garbage collection can start.")
+        lines.append(
+            "Each of these threads spins for ever by itself; in cooperative mode, so no garbage collection can start."
+        )
     return lines
 
 
-def _actors(
-    facts: Facts, walkers: Sequence[Walker], others: Sequence[Walker], lock: "LockFact | None"
-) -> List[Actor]:
+def _actors(facts: Facts, walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None) -> List[Actor]:
     actors: List[Tuple[int, str]] = []
     for walker in walkers:
         if walker.writer:
@@ -173,7 +184,11 @@ def _actors(
 
 
 def _evidence(
-    facts: Facts, cycles: Sequence[ChainCycle], walkers: Sequence[Walker], others: Sequence[Walker], lock: "LockFact | None"
+    facts: Facts,
+    cycles: Sequence[ChainCycle],
+    walkers: Sequence[Walker],
+    others: Sequence[Walker],
+    lock: LockFact | None,
 ) -> List[Evidence]:
     found: List[Evidence] = []
     for cycle in cycles:
@@ -194,6 +209,12 @@ def _evidence(
     if facts.cache is not None and len(facts.cache.located_by) > 1:
         ways = " and ".join(f"by {w} ({d})" for w, d in zip(facts.cache.located_by, location.details))
         found.append(
-            Evidence(f"the cache was found {ways}", f"0x{facts.cache.shape.address:x}", None, "both ways agree", "corroborated")
+            Evidence(
+                f"the cache was found {ways}",
+                f"0x{facts.cache.shape.address:x}",
+                None,
+                "both ways agree",
+                "corroborated",
+            )
         )
     return found

@@ -1,4 +1,5 @@
 """crash: the dump was made by a crash or an abort, said first since bots feed every core. A note."""
+
 from __future__ import annotations
 
 import signal

@@ -4,6 +4,7 @@ Proof: the chain's own words make a cycle; the thread runs in the walk (or owns 
 PromoteChainEntry take) with its cursor on it; the lock's owner word is that thread. Then nobody else can write the chain, the
 walk cannot end, and whoever wants the lock waits for ever.
 """
+
 from __future__ import annotations
 
 from typing import List

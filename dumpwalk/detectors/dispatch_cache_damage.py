@@ -1,4 +1,5 @@
 """dispatch-cache-damage: an invariant of the cache is broken and nobody is shown to be stuck on it."""
+
 from __future__ import annotations
 
 from typing import List
@@ -22,7 +23,11 @@ def detect(facts: Facts) -> List[Finding]:
     likely = [w for w in facts.walkers if w.likely]
     evidence: List[Evidence] = []
     for cycle in walk.cycles[:_SHOWN]:
-        evidence.append(wording.node_evidence(cycle.nodes[-1], f"bucket {cycle.bucket}: the last of the loop leads back to 0x{cycle.entry:x}"))
+        evidence.append(
+            wording.node_evidence(
+                cycle.nodes[-1], f"bucket {cycle.bucket}: the last of the loop leads back to 0x{cycle.entry:x}"
+            )
+        )
     for damage in walk.damage[:_SHOWN]:
         address = f"0x{damage.address:x}" if damage.address is not None else None
         readable = damage.address is not None and facts.process.memory.read(damage.address, 32) is not None
@@ -42,32 +47,47 @@ def detect(facts: Facts) -> List[Finding]:
     kinds = sorted({d.kind for d in walk.damage} | ({"cycle"} if walk.cycles else set()))
     buckets = sorted({c.bucket for c in walk.cycles} | {d.bucket for d in walk.damage if d.bucket is not None})
     count = walk.damage_count + len(walk.cycles)
-    observed = [f"{wording.plural(len(walk.cycles), 'cyclic chain')}, in bucket {wording.ranges(c.bucket for c in walk.cycles)}."] if walk.cycles else []
+    observed = (
+        [
+            f"{wording.plural(len(walk.cycles), 'cyclic chain')}, in bucket {wording.ranges(c.bucket for c in walk.cycles)}."
+        ]
+        if walk.cycles
+        else []
+    )
     observed += [_line(d.kind, d.detail, d.bucket) for d in walk.damage[:_SHOWN]]
-    stuck = "Nobody is shown to be walking it." if not likely else (
-        f"{wording.thread_words([w.thread for w in likely]).capitalize()} may stand on it, but the code there is not at hand."
+    stuck = (
+        "Nobody is shown to be walking it."
+        if not likely
+        else (
+            f"{wording.thread_words([w.thread for w in likely]).capitalize()} may stand on it, but the code there is not at hand."
+        )
     )
     return [
         Finding(
             id=KIND,
             kind=KIND,
             confidence="proved",
-            title=f"The interface-dispatch cache is damaged in {wording.plural(count, 'place')}; nobody is shown to be stuck on it.",
+            title=f"The interface-dispatch cache is damaged in {wording.plural(count, 'place')}; "
+            "nobody is shown to be stuck on it.",
             observed=tuple(observed),
-            therefore=("A later walk of these chains may not end, may miss an entry, or may fault.",) if walk.cycles else
-            ("Look-ups through these buckets may miss entries or take wrong turns.",),
+            therefore=("A later walk of these chains may not end, may miss an entry, or may fault.",)
+            if walk.cycles
+            else ("Look-ups through these buckets may miss entries or take wrong turns.",),
             consistent_with=tuple(causes.of_bad_chain(facts)),
             not_established=("That this is why the process was dumped.", *causes.not_established(facts)),
             evidence=tuple(evidence),
             repro=tuple(wording.repro_of(evidence)),
             status="suspicious",
-            summary=(f"The audit of the cache found: {', '.join(kinds)}, in bucket {wording.ranges(buckets[:20]) or '(none)'}.", stuck),
+            summary=(
+                f"The audit of the cache found: {', '.join(kinds)}, in bucket {wording.ranges(buckets[:20]) or '(none)'}.",
+                stuck,
+            ),
             actors=tuple(Actor(w.thread.index, "spinner") for w in likely),
             buckets=tuple(buckets),
             signature=signature(KIND, kinds),
         )
-    ]  # fmt: skip
+    ]
 
 
-def _line(kind: str, detail: str, bucket: "int | None") -> str:
+def _line(kind: str, detail: str, bucket: int | None) -> str:
     return f"Bucket {bucket}: {kind}: {detail}." if bucket is not None else f"{kind}: {detail}."

@@ -3,6 +3,7 @@
 ResolveWorkerChainLookupAsmStub, Lookup, CacheLookup and GetTarget read chains without m_writeLock, in cooperative mode: each
 spins alone, and the next garbage collection waits for it.
 """
+
 from __future__ import annotations
 
 from typing import List

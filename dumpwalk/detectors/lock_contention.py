@@ -1,4 +1,8 @@
-"""lock-contention: an owner that runs, or is in a wait that can end, and others that wait. A note: one snapshot has no durations."""
+"""lock-contention: an owner that runs, or is in a wait that can end, and others that wait.
+
+A note, never a verdict: one snapshot has no durations.
+"""
+
 from __future__ import annotations
 
 from typing import List, Set
@@ -20,7 +24,12 @@ def detect(facts: Facts) -> List[Finding]:
         doomed.update(facts.graph.reaching(root))
     found = []
     for lock in facts.locks:
-        if lock.waiters and lock.owner is not None and lock.node not in doomed and thread_node(lock.owner) not in doomed:
+        if (
+            lock.waiters
+            and lock.owner is not None
+            and lock.node not in doomed
+            and thread_node(lock.owner) not in doomed
+        ):
             found.append(_finding(facts, lock))
     return found
 
@@ -43,16 +52,22 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         kind=KIND,
         confidence="proved",
         title=f"{wording.plural(len(waiting), 'thread waits', 'threads wait')} for {lock.label}; its owner can still go on.",
-        observed=(f"{wording.tid_words(owner).capitalize()} holds {lock.label} and {doing}.",
-                  f"{wording.thread_words(waiting).capitalize()} wait for it."),
+        observed=(
+            f"{wording.tid_words(owner).capitalize()} holds {lock.label} and {doing}.",
+            f"{wording.thread_words(waiting).capitalize()} wait for it.",
+        ),
         therefore=(),
         consistent_with=("A slow owner, or a busy lock.",),
-        not_established=("That anybody is stuck: one snapshot has no durations. A second dump, some seconds later, would tell.",),
+        not_established=(
+            "That anybody is stuck: one snapshot has no durations. A second dump, some seconds later, would tell.",
+        ),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="none",
-        summary=(f"{wording.tid_words(owner).capitalize()} holds {lock.label} and {doing}; "
-                 f"{wording.thread_words(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for it.",),
+        summary=(
+            f"{wording.tid_words(owner).capitalize()} holds {lock.label} and {doing}; "
+            f"{wording.thread_words(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for it.",
+        ),
         actors=(Actor(owner.index, "owner"), *(Actor(t.index, "waiter") for t in waiting)),
         locks=(f"0x{lock.state.address:x}",),
-    )  # fmt: skip
+    )

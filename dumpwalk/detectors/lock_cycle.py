@@ -1,4 +1,5 @@
 """lock-cycle: threads wait for each other's locks, or one waits for a non-recursive lock that it owns."""
+
 from __future__ import annotations
 
 from typing import List, Sequence, Tuple
@@ -19,7 +20,7 @@ def detect(facts: Facts) -> List[Finding]:
     return [f for f in (_finding(facts, cycle) for cycle in facts.graph.cycles()) if f is not None]
 
 
-def _finding(facts: Facts, cycle: Tuple[str, ...]) -> "Finding | None":
+def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
     locks = [k for node in cycle for k in facts.locks if k.node == node]
     threads = [t for node in cycle for t in facts.process.threads if f"thread-{t.index}" == node]
     if not locks or not threads or "gc" in cycle:
@@ -38,27 +39,35 @@ def _finding(facts: Facts, cycle: Tuple[str, ...]) -> "Finding | None":
     )
     summary = [_sentence(facts, t, locks) for t in threads]
     if behind:
-        summary.append(f"{wording.plural(len(behind), 'more thread')} wait behind them: {', '.join(behind)}.".replace("thread-", ""))
+        summary.append(
+            f"{wording.plural(len(behind), 'more thread')} wait behind them: {', '.join(behind)}.".replace(
+                "thread-", ""
+            )
+        )
     return Finding(
         id=f"{KIND}-{threads[0].index}",
         kind=KIND,
         confidence="proved" if proved else "corroborated",
         title=title,
         observed=tuple(summary[: len(threads)]),
-        therefore=("None of them can go on before another does, so none ever will.",) if not alone else
-        ("The lock is not recursive, so the wait for it never ends.",),
-        consistent_with=("Locks taken in different orders by different threads.",) if not alone else
-        ("The same code entered twice, or a release that was skipped.",),
-        not_established=("Which of the threads took its locks in the wrong order.",) if not alone else
-        ("Where the lock was taken the first time.",),
+        therefore=("None of them can go on before another does, so none ever will.",)
+        if not alone
+        else ("The lock is not recursive, so the wait for it never ends.",),
+        consistent_with=("Locks taken in different orders by different threads.",)
+        if not alone
+        else ("The same code entered twice, or a release that was skipped.",),
+        not_established=("Which of the threads took its locks in the wrong order.",)
+        if not alone
+        else ("Where the lock was taken the first time.",),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="hang" if proved else "suspicious",
         summary=tuple(summary),
-        actors=tuple(Actor(t.index, "holder") for t in threads) + tuple(Actor(int(n.split("-")[1]), "waiter") for n in behind),
+        actors=tuple(Actor(t.index, "holder") for t in threads)
+        + tuple(Actor(int(n.split("-")[1]), "waiter") for n in behind),
         locks=tuple(f"0x{k.state.address:x}" for k in locks),
         signature=signature(KIND, lock_parts(locks, threads, facts)),
-    )  # fmt: skip
+    )
 
 
 def _waits(facts: Facts, thread: Thread, lock: LockFact) -> bool:

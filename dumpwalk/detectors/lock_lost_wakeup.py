@@ -4,6 +4,7 @@ Source: src/coreclr/pal/src/sync/cs.cpp: a release with waiters sets the awakene
 three clear at once is a state that should not last. A free pthread mutex with a thread still in futex is a normal
 hand-over and is no finding.
 """
+
 from __future__ import annotations
 
 from typing import List
@@ -34,11 +35,15 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
     evidence: List[Evidence] = [
         Evidence(
             f"{lock.label} is free with {lock.state.waiters} waiters and no awakened bit",
-            f"0x{word.address:x}", str(word.value), "LockCount: bit 0 locked, bit 1 awakened, the rest waiters", "proved",
-            f"memory read -s4 -fd -c1 0x{word.address:x}", str(word.value),
+            f"0x{word.address:x}",
+            str(word.value),
+            "LockCount: bit 0 locked, bit 1 awakened, the rest waiters",
+            "proved",
+            f"memory read -s4 -fd -c1 0x{word.address:x}",
+            str(word.value),
         ),
         *wording.waiters_evidence(facts, lock),
-    ]  # fmt: skip
+    ]
     return Finding(
         id=f"{KIND}-0x{lock.state.address:x}",
         kind=KIND,

@@ -1,4 +1,5 @@
 """lock-orphaned: the owner of a lock is no thread of the process any more, and others wait."""
+
 from __future__ import annotations
 
 from typing import List
@@ -21,7 +22,9 @@ def detect(facts: Facts) -> List[Finding]:
 def _finding(facts: Facts, lock: LockFact) -> Finding:
     waiting = [w.thread for w in lock.waiters]
     evidence = wording.waiters_evidence(facts, lock)
-    owner = wording.owner_evidence(lock, f"the owner of {lock.label} is tid {lock.state.owner_tid}, no thread of this process")
+    owner = wording.owner_evidence(
+        lock, f"the owner of {lock.label} is tid {lock.state.owner_tid}, no thread of this process"
+    )
     if owner is not None:
         evidence.insert(0, owner)
     return Finding(

@@ -3,6 +3,7 @@
 It hashes a version of itself, the finding's kind, the class of the walker and the lock's name; for lock findings the locks'
 names and the first own function above each wait, sorted. Never waiters, counts, addresses, versions or systems.
 """
+
 from __future__ import annotations
 
 import hashlib

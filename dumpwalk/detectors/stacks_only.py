@@ -3,6 +3,7 @@
 A `--normal` or `--triage` dump holds stacks, not the heap: the lock and the cache are not in it. How many threads wait on
 one word, and who else is in the code that takes that lock, still is; it proves nothing.
 """
+
 from __future__ import annotations
 
 from typing import Dict, List
@@ -31,20 +32,32 @@ def detect(facts: Facts) -> List[Finding]:
         return []
     waits = max(merged, key=len) if merged else []
     waiting = [w.thread for w in waits]
-    names = sorted({plain(f.function) for f in (first_own_frame(t.frames()) for t in waiting) if f is not None and f.function})
+    names = sorted(
+        {plain(f.function) for f in (first_own_frame(t.frames()) for t in waiting) if f is not None and f.function}
+    )
     inside = [w.thread for w in walkers]
     observed = []
     if waiting:
         where = f", entered from {' and '.join(names)}" if names else ""
-        observed.append(f"{wording.thread_words(waiting).capitalize()} wait on one word, 0x{waits[0].word or 0:x}{where}.")
+        observed.append(
+            f"{wording.thread_words(waiting).capitalize()} wait on one word, 0x{waits[0].word or 0:x}{where}."
+        )
     for walker in walkers:
         what = walker.function or "a chain walk"
         observed.append(f"{wording.tid_words(walker.thread).capitalize()} is running in {what}.")
     need = "a heap or full dump (createdump --withheap or --full) would hold the lock and the cache"
     evidence = [Evidence(line, None, None, "stacks and registers only", "inferred") for line in observed]
-    title = f"{wording.plural(len(waiting), 'thread waits', 'threads wait')} for one lock" if waiting else "A thread is in a chain walk"
+    title = (
+        f"{wording.plural(len(waiting), 'thread waits', 'threads wait')} for one lock"
+        if waiting
+        else "A thread is in a chain walk"
+    )
     if inside:
-        title += f", and {wording.thread_words(inside)} {'is' if len(inside) == 1 else 'are'} in the code that takes it" if waiting else ""
+        title += (
+            f", and {wording.thread_words(inside)} {'is' if len(inside) == 1 else 'are'} in the code that takes it"
+            if waiting
+            else ""
+        )
     return [
         Finding(
             id=KIND,
@@ -53,17 +66,23 @@ def detect(facts: Facts) -> List[Finding]:
             title=f"{title}; the dump does not hold the memory that would tell more.",
             observed=tuple(observed),
             therefore=(),
-            consistent_with=("A cyclic chain of the dispatch cache (dispatch-cache-cycle).", "A lock that is only busy.") if inside else
-            ("A lock that is held for ever, or one that is only busy.",),
+            consistent_with=(
+                "A cyclic chain of the dispatch cache (dispatch-cache-cycle).",
+                "A lock that is only busy.",
+            )
+            if inside
+            else ("A lock that is held for ever, or one that is only busy.",),
             not_established=("Who holds the lock, and whether any chain is cyclic.",),
             evidence=tuple(evidence),
-            repro=tuple(f"thread backtrace {t.index}" for t in [*inside, *waiting[:1]]) and
-            tuple(line for t in [*inside, *waiting[:1]] for line in (f"thread select {t.index}", "thread backtrace")),
+            repro=tuple(f"thread backtrace {t.index}" for t in [*inside, *waiting[:1]])
+            and tuple(
+                line for t in [*inside, *waiting[:1]] for line in (f"thread select {t.index}", "thread backtrace")
+            ),
             status="inconclusive",
             summary=(*observed, need[0].upper() + need[1:] + "."),
             actors=(*(Actor(t.index, "spinner") for t in inside), *(Actor(t.index, "waiter") for t in waiting)),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _pal_waits(facts: Facts) -> List[Wait]:

@@ -1,4 +1,5 @@
 """Words and evidence that several findings share."""
+
 from __future__ import annotations
 
 from typing import Iterable, List, Optional, Sequence
@@ -60,7 +61,9 @@ def node_evidence(element: Element, what: str) -> Evidence:
     )
 
 
-def register_evidence(thread: Thread, register: str, value: int, what: str, how: str, grade: str = "proved") -> Evidence:
+def register_evidence(
+    thread: Thread, register: str, value: int, what: str, how: str, grade: str = "proved"
+) -> Evidence:
     return Evidence(
         what=what,
         address=None,
@@ -81,7 +84,7 @@ def owner_evidence(lock: LockFact, what: str) -> Optional[Evidence]:
         what=what,
         address=f"0x{word.address:x}",
         value=str(word.value),
-        how=f"{word.what} of the {lock.state.implementation} at 0x{lock.state.mutex if word.what != 'OwningThread' else lock.state.address:x}",
+        how=f"{word.what} of the {lock.state.implementation} at 0x{lock.state.address:x}",
         grade="proved",
         command=f"memory read -s{word.size} -fu -c1 0x{word.address:x}",
         shows=str(word.value),
@@ -102,10 +105,13 @@ def waiters_evidence(facts: Facts, lock: LockFact) -> List[Evidence]:
         if grade == "proved" and value is not None:
             found.append(
                 register_evidence(
-                    first.thread, argument, value,
+                    first.thread,
+                    argument,
+                    value,
                     f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}",
-                    f"thread {first.thread.index}: {first.how}", grade,
-                )  # fmt: skip
+                    f"thread {first.thread.index}: {first.how}",
+                    grade,
+                )
             )
         else:
             what = f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}"
@@ -131,27 +137,35 @@ def walker_evidence(facts: Facts, walker: Walker) -> List[Evidence]:
         base = f"0x{walker.loop.start:x} to 0x{walker.loop.end - 1:x}"
         found.append(
             register_evidence(
-                thread, arch.pc, pc, f"thread {thread.index} runs inside the chain-walk loop",
+                thread,
+                arch.pc,
+                pc,
+                f"thread {thread.index} runs inside the chain-walk loop",
                 f"the instructions at {base} are a loop that follows pNext",
-            )  # fmt: skip
+            )
         )
     if walker.cursor is not None and walker.cursor_register is not None:
         value = thread.registers.get(walker.cursor_register, 0)
         node = "a node of the loop" if value == walker.cursor else f"&pNext of node 0x{walker.cursor:x}"
         found.append(
             register_evidence(
-                thread, walker.cursor_register, value, f"thread {thread.index}'s cursor stands on {node}",
+                thread,
+                walker.cursor_register,
+                value,
+                f"thread {thread.index}'s cursor stands on {node}",
                 "the register that the loop's code follows" if walker.loop else "a register of frame 0",
                 "proved" if walker.loop else "corroborated",
-            )  # fmt: skip
+            )
         )
     if walker.key is not None and walker.key_in_cycle is False and walker.loop is not None and walker.loop.mt:
         found.append(
             register_evidence(
-                thread, walker.loop.mt, walker.key[0],
+                thread,
+                walker.loop.mt,
+                walker.key[0],
                 f"the key that thread {thread.index} looks for is in no node of the loop",
                 f"pMT 0x{walker.key[0]:x} in {walker.loop.mt}, token 0x{walker.key[1]:x} in {walker.loop.token}",
-            )  # fmt: skip
+            )
         )
     return found
 

@@ -1,4 +1,5 @@
 """The texts of `dumpwalk explain`: one Markdown file a finding kind, in this folder."""
+
 from __future__ import annotations
 
 import os

@@ -5,6 +5,7 @@ Source: apple-oss-distributions/libpthread src/internal.h, pthread_mutex.c: sign
 words lgen +0x20 and ugen +0x24: bit 1 of lgen is "locked", waiters are (lgen - ugen) in units of 0x100. m_tid is the
 system-wide 64-bit thread id; dumps hold its low 32 bits (createdump's THREADINFO), so only those are compared.
 """
+
 from __future__ import annotations
 
 import struct

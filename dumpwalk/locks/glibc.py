@@ -4,6 +4,7 @@ Source: glibc sysdeps/nptl/bits/struct_mutex.h (`__lock` +0, `__count` +4, `__ow
 nptl/pthreadP.h (kinds). `__lock` is 0 free, 1 locked, 2 locked and perhaps waited for; 2 does not prove a waiter now.
 `__owner` is a kernel tid and is kept for every kind but elided ones; it is 0 when free.
 """
+
 from __future__ import annotations
 
 import struct
@@ -44,5 +45,10 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         size=40,
         recursive=recursive,
         owner_word=owner_word,
-        words=[Word("lock", address, lock), Word("count", address + 4, count), owner_word, Word("kind", address + 16, kind)],
+        words=[
+            Word("lock", address, lock),
+            Word("count", address + 4, count),
+            owner_word,
+            Word("kind", address + 16, kind),
+        ],
     )

@@ -3,6 +3,7 @@
 Deadlocks are its strongly connected components (networkx); a component may be any set of locks and threads, of any size. A
 thread that waits for a lock it owns itself is a component too, when the lock is not recursive.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

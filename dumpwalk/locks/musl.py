@@ -4,6 +4,7 @@ Source: musl src/internal/pthread_impl.h: `_m_type` +0, `_m_lock` +4, `_m_waiter
 (type 1) holds the owner's tid in `_m_lock` with bit 31 for waiters and bit 30 for a dead owner; `_m_waiters` counts them; the
 depth is `_m_count` + 1. A normal mutex (type 0) holds EBUSY (16) and no owner. Read in musl 1.2.3 and a 10.0.12 core.
 """
+
 from __future__ import annotations
 
 import struct

@@ -5,6 +5,7 @@ LockCount i32 +8 (bit 0 locked, bit 1 a waiter was awakened, waiters in the rest
 +0x10 (the OS thread id). 3.1 has LockSemaphore +0x18, SpinCount +0x20, dwInitState +0x2C; 5 to 9 have SpinCount +0x18,
 dwInitState +0x20. Waiters block on the condition variable; its place depends on the size of the pthread mutex before it.
 """
+
 from __future__ import annotations
 
 import struct
@@ -48,5 +49,9 @@ def read(memory: Memory, address: int, old: bool, mutex: int, condition: int, si
         recursive=True,
         awakened=bool(lock_count & _AWAKENED),
         owner_word=owner_word,
-        words=[Word("LockCount", address + 8, lock_count), Word("RecursionCount", address + 0xC, recursion), owner_word],
+        words=[
+            Word("LockCount", address + 8, lock_count),
+            Word("RecursionCount", address + 0xC, recursion),
+            owner_word,
+        ],
     )

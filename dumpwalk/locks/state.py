@@ -1,4 +1,5 @@
 """What the memory of one lock says, whatever its implementation."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -5,6 +5,7 @@ not show it). Linux arm64: pc is at the `svc`, the number in x8 (128, restart_sy
 x64: rax holds the number with its class bits; arm64: x16, pc behind the `svc`. Numbers: arch/x86/entry/syscalls and
 include/uapi/asm-generic/unistd.h of Linux, bsd/kern/syscalls.master of xnu.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

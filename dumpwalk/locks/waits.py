@@ -5,6 +5,7 @@ process, a count of waiters, a kind that exists, the Crst's flags word). Frame 0
 registers of outer frames are used where those do not lead to a lock, since a debugger without the system libraries
 recovers some of them wrongly.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -160,7 +161,10 @@ class WaitReader:
             if state is not None:
                 wait.lock = self._remember(state)
                 wait.is_crst, wait.kind = self._is_crst(state), "mutex"
-                wait.grade, wait.how = "proved", f"{how} 0x{mutex:x} lies in the critical section at 0x{state.address:x}"
+                wait.grade, wait.how = (
+                    "proved",
+                    f"{how} 0x{mutex:x} lies in the critical section at 0x{state.address:x}",
+                )
                 return wait
         if kind == "mutex":
             found = crst.pthread_mutex(memory, mutex, "apple", "macos")
