@@ -110,7 +110,7 @@ def _decoders(environ: Mapping[str, str]) -> List[Finding]:
     built_in = {"gzip": "zlib", "bz2": "bz2", "xz": "lzma"}
     have = [name for name, module in built_in.items() if importlib.util.find_spec(module)]
     lack = [name for name in built_in if name not in have]
-    zstd = next((m for m in ("compression.zstd", "zstandard", "pyzstd") if _has_module(m)), None)
+    zstd = next((m for m in ("compression.zstd", "backports.zstd", "zstandard") if _has_module(m)), None)
     zstd = zstd or shutil.which("zstd", path=environ.get("PATH"))
     out = []
     if zstd:
