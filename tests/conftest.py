@@ -30,8 +30,8 @@ def unpack_core(name: str) -> Path:
     plain = UNPACKED / f"{name}.core"
     if plain.is_file() and plain.stat().st_mtime >= packed.stat().st_mtime:
         return plain
-    UNPACKED.mkdir(parents=True, exist_ok=True)
-    part = UNPACKED / f"{name}.part{os.getpid()}"
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    part = plain.with_name(f"{plain.name}.part{os.getpid()}")
     with lzma.open(packed) as source, part.open("wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)
     part.rename(plain)
