@@ -399,7 +399,7 @@ def crowd(count: int = 2_000, own_stacks: int = 100) -> Report:
     for index in range(25, count + 1):
         waiting.append(index)
         if index - 25 < own_stacks:
-            frames = (*WAIT_STACK[:7], frame(f"Service{index}::Handle<int>(int)", CLR), *START)
+            frames = (*WAIT_STACK[:3], frame(f"Service{index}::Handle<int>(int)", CLR), *START)
             groups.append(Group(index, 1, (index,), frames, "waiting", f"wait for {WRITE_LOCK}"))
             threads.append(thread(index, "waiting", frames, index, wait))
         else:

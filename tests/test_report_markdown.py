@@ -13,7 +13,7 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from dumpwalk.report import graphs, known_issue, markdown, summary
+from dumpwalk.report import graphs, known_issue, markdown, summary, text
 from dumpwalk.report.markdown_escape import code, fence, prose, table
 from dumpwalk.report.model import FailedCore, Report
 from tests.report_samples import HOSTILE, SAMPLES, crowd, hang_self
@@ -86,8 +86,9 @@ def check(text: str) -> Scanned:
         assert not re.search(r"@\w", plain), line
         assert not re.search(r"(?<!&)#\d", plain), line
         assert not re.search(r"(?i)\bGH-\d|https?:|www\.|javascript:", plain), line
-        assert not re.search(r"!\[|\]\(", plain), line
+        assert not re.search(r"(?<!\\)\[", plain), line
         assert plain.count("$") == plain.count("<span>$</span>"), line
+        assert not re.search(r"(?<!\\)[*~]|(?<![\\A-Za-z0-9])_|^ *[-+] +[-+>#]", re.sub(r"^ *- |^#+ |\*\*|^_|_$", "", plain)), line
         assert "`" not in re.sub(r"(?<!`)`[^`]+`(?!`)", "", line), line
     return found
 
@@ -135,7 +136,17 @@ def test_every_budget_of_a_range() -> None:
 
 
 def test_smaller_than_the_verdict_line_still_gives_it() -> None:
-    assert markdown.render(hang_self(), 10) == hang_self().verdict.line + "\n"
+    assert markdown.render(hang_self(), 10) == f"`{hang_self().verdict.line}`\n"
+
+
+@pytest.mark.parametrize("budget", [10, 500, 60_000])
+def test_a_verdict_line_made_of_an_attack(budget: int) -> None:
+    report = hang_self()
+    report = replace(report, verdict=replace(report.verdict, line=f"dumpwalk-verdict: hang x: {HOSTILE} [sig 1]"))
+    check(markdown.render(report, budget))
+    last = text.render(report).split("\n")[-2]
+    assert last.startswith("dumpwalk-verdict: hang x: a|b") and last.endswith("[sig 1]") and last.isprintable()
+    assert json.loads(known_issue.render_json(report) or "")["ErrorMessage"] == last
 
 
 def test_what_is_left_out_is_said_in_the_stated_order() -> None:
@@ -209,7 +220,7 @@ def _rendered(cell: str) -> str:
     """Inline HTML and entities as a browser shows them."""
     import html
 
-    return html.unescape(re.sub(r"</?(?:span|code)>", "", cell))
+    return html.unescape(re.sub(r"\\([*\[~_])", r"\1", re.sub(r"</?(?:span|code)>", "", cell)))
 
 
 STARTS = ["- x", "+ x", "# x", "1. x", "12) x", "> x", "=== x", "--- x", "    x", "* x", ":--- x"]
@@ -219,6 +230,17 @@ STARTS = ["- x", "+ x", "# x", "1. x", "12) x", "> x", "=== x", "--- x", "    x"
 def test_prose_starts_no_block(start: str) -> None:
     text = prose(start)
     assert not re.match(r"\s|[-+*#>=:]|\d+[.)]", text), text
+
+
+def test_a_quoted_command_stays_code_and_nothing_else_does() -> None:
+    assert prose("See `dumpwalk explain lock-cycle`.") == "See `dumpwalk explain lock-cycle`."
+    assert prose("a `<b>` c") == "a &#96;&lt;b&gt;&#96; c"
+    assert prose("``x`` `y") == "&#96;&#96;x&#96;&#96; &#96;y"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_prose_reads_as_it_was(start: str) -> None:
+    text = prose(start)
     assert _rendered(text) == " ".join(start.split())
 
 

@@ -1,6 +1,7 @@
 """The wait-for graph as lines of text: each circle first, then a tree from what blocks down to who is blocked."""
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
@@ -30,13 +31,13 @@ def tree(graph: WaitGraph) -> List[Line]:
     return _Tree(drawing).lines()
 
 
-def _blocked(node: Drawn, edge: GraphEdge) -> str:
+def _blocked(node: Drawn, edge: GraphEdge, it: str) -> str:
     """`node` seen from what it depends on, which stands on the line above."""
     if edge.kind == "held-by":
         return f"does the {node.label}" if node.kind == "gc" else f"holds {node.label}"
     many = node.count > 1
     who = plural(node.count, "thread") if many else node.label
-    said = {"waits": "wait", "walks": "walk it", "suspends": "wait for it to stop"}.get(edge.kind, f"({edge.kind})")
+    said = {"waits": "wait", "walks": "walk it", "suspends": f"wait for {it} to stop"}.get(edge.kind, f"({edge.kind})")
     if not many and edge.kind in ("waits", "walks", "suspends"):
         said = said.replace("wait", "waits", 1).replace("walk", "walks", 1)
     return f"{who} {said}: {node.numbers}" if many else f"{who} {said}"
@@ -57,6 +58,8 @@ class _Tree:
         for edge in drawing.edges:
             self.into.setdefault(edge.target, []).append(edge)
             self.out.setdefault(edge.source, []).append(edge)
+        self.parent: Dict[str, str] = {}
+        """The node below which each one is drawn in full: the one nearest to the root."""
         self.done: Set[str] = set()
         self.result: List[Line] = []
 
@@ -97,7 +100,20 @@ class _Tree:
         self.result.append(Line("", node.label))
         self._children(node.id, "")
 
+    def _settle(self, top: str) -> None:
+        """Gives every node that is not drawn yet and depends on `top` the nearest node to hang from."""
+        queue = deque([top])
+        seen = {top}
+        while queue:
+            here = queue.popleft()
+            for edge in self.into.get(here, []):
+                if edge.source not in seen and edge.source not in self.done and edge.source in self.nodes:
+                    seen.add(edge.source)
+                    self.parent[edge.source] = here
+                    queue.append(edge.source)
+
     def _children(self, top: str, prefix: str) -> None:
+        self._settle(top)
         stack: List[Tuple[GraphEdge, str, int, bool]] = []
 
         def push(parent: str, branch: str, depth: int) -> None:
@@ -111,8 +127,9 @@ class _Tree:
         while stack:
             edge, branch, depth, last = stack.pop()
             node = self.nodes[edge.source]
-            again = node.id in self.done
-            text = _blocked(node, edge) + (" (above)" if again else "")
+            again = node.id in self.done or self.parent.get(node.id) != edge.target
+            many = self.nodes[edge.target].count > 1
+            text = _blocked(node, edge, "them" if many else "it") + (", too" if again else "")
             level = f"[{depth}] " if depth > DEEPEST else ""
             self.result.append(Line(level + branch + ("'- " if last else "|- "), text, edge.grade, edge.how))
             if not again:

@@ -40,17 +40,20 @@ class Drawing:
 
 
 def grouped(graph: WaitGraph) -> Drawing:
-    """Threads that nobody waits for and that have the same outgoing edges (target, grade, kind) as one node."""
-    targets = {edge.target for edge in graph.edges} | {node for cycle in graph.cycles for node in cycle}
-    out: Dict[str, List[GraphEdge]] = {}
+    """Threads that have the same edges in and out (other end, grade, kind) as one node; those in a circle stay alone."""
+    circles = {node for cycle in graph.cycles for node in cycle}
+    ends: Dict[str, List[Tuple[str, ...]]] = {}
+    waiting: Set[str] = set()
     for edge in graph.edges:
-        out.setdefault(edge.source, []).append(edge)
-    members: Dict[Tuple[Tuple[str, str, str], ...], List[GraphNode]] = {}
+        ends.setdefault(edge.source, []).append(("out", edge.target, edge.grade, edge.kind))
+        ends.setdefault(edge.target, []).append(("in", edge.source, edge.grade, edge.kind))
+        if edge.kind == "waits":
+            waiting.add(edge.source)
+    members: Dict[Tuple[Tuple[str, ...], ...], List[GraphNode]] = {}
     alone: List[GraphNode] = []
     for node in graph.nodes:
-        edges = out.get(node.id, [])
-        if node.kind == "thread" and node.thread is not None and edges and node.id not in targets:
-            members.setdefault(tuple(sorted((e.target, e.grade, e.kind) for e in edges)), []).append(node)
+        if node.kind == "thread" and node.thread is not None and node.id in waiting and node.id not in circles:
+            members.setdefault(tuple(sorted(ends[node.id])), []).append(node)
         else:
             alone.append(node)
     drawn = [Drawn(node.id, node.kind, node.label) for node in alone]

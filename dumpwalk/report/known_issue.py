@@ -30,7 +30,7 @@ def render_json(report: Report) -> Optional[str]:
     """The four keys, or None where the report shows no hang: nothing then deserves to be matched."""
     if report.verdict.status != "hang":
         return None
-    values = (report.verdict.line, "", False, False)
+    values = (clean(report).verdict.line, "", False, False)
     return json.dumps(dict(zip(KEYS, values)), indent=2) + "\n"
 
 

@@ -10,7 +10,7 @@ from typing import List, Sequence, Tuple
 
 from dumpwalk.report import markdown_sections as sections
 from dumpwalk.report.escape import clean
-from dumpwalk.report.markdown_escape import fence, prose
+from dumpwalk.report.markdown_escape import code, fence, prose
 from dumpwalk.report.model import Report
 from dumpwalk.report.text import STATUS_WORDS
 from dumpwalk.report.text_finding import main_finding
@@ -59,8 +59,8 @@ DROPPED_FIRST = (
 
 def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
     """At most `max_bytes` UTF-8 bytes; the verdict line stays whatever the budget."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     finding = main_finding(report)
     parts = [(name, build(report, finding)) for name, build in LAYOUT]
     parts = [(name, text) for name, text in parts if text]
@@ -80,7 +80,7 @@ def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
     for smallest in (f"{head}\n", f"{fence(line)}\n"):
         if _size(smallest) <= max_bytes:
             return smallest
-    return f"{line}\n"
+    return f"{code(line)}\n"
 
 
 def _size(text: str) -> int:

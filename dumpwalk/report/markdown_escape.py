@@ -11,10 +11,11 @@ import re
 from typing import List, Sequence
 
 _PROSE = {
-    "&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "`": "&#96;", "*": "&#42;", "[": "&#91;", "]": "&#93;",
-    "|": "&#124;", "~": "&#126;", "@": "<span>@</span>", "#": "<span>#</span>", "$": "<span>$</span>", "!": "&#33;",
+    "&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "`": "&#96;", "|": "&#124;", "*": "\\*", "[": "\\[", "~": "\\~",
+    "@": "<span>@</span>", "#": "<span>#</span>", "$": "<span>$</span>",
 }  # fmt: skip
-_SPECIAL = re.compile(r"[&<>\\`*\[\]|~@#$!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_SPECIAL = re.compile(r"[&<>\\`*\[|~@#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_QUOTED = re.compile(r"(?<!`)`([A-Za-z0-9][A-Za-z0-9 ._-]{0,80})`(?!`)")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|javascript|data|vbscript):|\b(www)\.|\b(GH)-(?=\d)")
 _BLOCK_START = re.compile(r"^(?:[-+=:]|\d+[.)])")
 _JSON_FENCE = re.compile(r"(`{3,})(?=json)", re.IGNORECASE)
@@ -31,8 +32,15 @@ def _break_link(match: re.Match[str]) -> str:
 def prose(text: str) -> str:
     """Running text, for a paragraph, a list item or a table cell."""
     text = " ".join(text.split())
-    start = _BLOCK_START.match(text)
-    escaped = _SPECIAL.sub(lambda m: _PROSE.get(m.group(), "&#95;"), text)
+    quoted = _QUOTED.split(text)
+    if len(quoted) > 1:  # a command in backticks, of harmless characters only, stays code
+        return "".join(f"`{part}`" if i % 2 else _prose(part, i == 0) for i, part in enumerate(quoted))
+    return _prose(text, True)
+
+
+def _prose(text: str, at_start: bool) -> str:
+    start = _BLOCK_START.match(text) if at_start else None
+    escaped = _SPECIAL.sub(lambda m: _PROSE.get(m.group(), "\\_"), text)
     escaped = _LINK.sub(_break_link, escaped)
     if start:  # as the first character of a line it would start a list, a rule or a heading
         last = start.end() - 1
@@ -47,7 +55,7 @@ def code(text: str) -> str:
         return ""
     if not _CODE_UNSAFE.search(text):
         return f"`{text}`"
-    escaped = _LINK.sub(_break_link, _SPECIAL.sub(lambda m: _PROSE.get(m.group(), "&#95;"), text))
+    escaped = _LINK.sub(_break_link, _SPECIAL.sub(lambda m: _PROSE.get(m.group(), "\\_"), text))
     return f"<code>{escaped}</code>"
 
 

@@ -169,10 +169,8 @@ def cache(report: Report, finding: Optional[Finding]) -> str:
 
 def _involved(report: Report, finding: Optional[Finding]) -> Set[int]:
     """Groups of the threads that the finding or the graph names, and of every thread that runs."""
-    threads = {actor.thread for actor in finding.actors} if finding else set()
-    threads |= {node.thread for node in report.wait_graph.nodes if node.thread is not None}
-    groups = {t.group for t in report.threads if t.group is not None and t.index in threads}
-    return groups | {group.id for group in report.groups if group.state == "running"}
+    threads = text_threads.involved_threads(report, finding)
+    return {g.id for g in report.groups if g.state == "running" or not threads.isdisjoint(g.threads)}
 
 
 def stacks_involved(report: Report, finding: Optional[Finding]) -> str:
@@ -215,8 +213,13 @@ def modules(report: Report, finding: Optional[Finding]) -> str:
     lacking = text_facts.lacking(report)
     if not lacking:
         return ""
-    rows = [(code(m.path), m.match, code(m.build_id or ""), code(m.fetch or "")) for m in lacking[:MODULES]]
-    body = table(("module", "match", "build-id", "fetch with"), rows) + _more(len(lacking), MODULES, "module")
+    known = [module for module in lacking if module.build_id or module.fetch]
+    rows = [(code(m.path), m.match, code(m.build_id or ""), code(m.fetch or "")) for m in known[:MODULES]]
+    body = table(("module", "match", "build-id", "fetch with"), rows) if rows else ""
+    body += _more(len(known), MODULES, "module")
+    others = text_facts.nameless(lacking)
+    if others:
+        body += f"\n\nMissing, with no build-id to fetch them by: {prose(others)}."
     return details(f"Modules that lack: {len(lacking)} of {len(report.modules)}", body)
 
 

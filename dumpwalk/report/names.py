@@ -10,6 +10,7 @@ _OPERATOR = re.compile(
     r"operator(?:\s*(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|[<>]=?|[-+*/%^&|~!=,]{1,2})|\s+[^(]+)(?![A-Za-z0-9_])"
 )
 _ABI_TAG = re.compile(r"\[abi:[^\]]*\]")
+_SYMBOL_VERSION = re.compile(r"@@?[A-Z][A-Za-z]*_[\w.]+$")
 _INLINE_NAMESPACE = re.compile(r"\bstd::(?:__1|__cxx11|__ndk1)::")
 _TAIL = re.compile(
     r"\s*(?:\b(?:const|volatile|noexcept)|&&?|\[clone[^\]]*\]|\.(?:isra|part|constprop|cold|llvm)\b[.\w]*)\s*$"
@@ -21,7 +22,9 @@ MANAGED = "managed code"
 
 
 def short(function: str) -> str:
-    """`ns::T<U>::f(int) const` as `ns::T::f`. A name that is not C++ comes back as it is; unbalanced ones too."""
+    """`ns::T<U>::f(int) const` as `ns::T::f`, `read@GLIBC_2.2.5` as `read`. What is no C++ name comes back as it is."""
+    if "@" in function:
+        function = _SYMBOL_VERSION.sub("", function)
     if "(" not in function and "<" not in function and "[abi:" not in function:
         return _INLINE_NAMESPACE.sub("std::", function)
     text = _ABI_TAG.sub("", _INLINE_NAMESPACE.sub("std::", function)).replace(_ANONYMOUS, "{anonymous}")
@@ -77,7 +80,7 @@ def frame_name(frame: Frame, full: bool = False) -> str:
     return base_name(frame.module) if frame.module else "?"
 
 
-def frame_chain(frames: Sequence[Frame], most: int) -> List[str]:
+def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> List[str]:
     """Names of the innermost frames, a run of equal ones said once; `N more` at the end where it is cut."""
     out: List[str] = []
     used = 0
@@ -92,7 +95,7 @@ def frame_chain(frames: Sequence[Frame], most: int) -> List[str]:
         out.append(label)
         previous = label
         used += 1
-    if used < len(frames):
+    if used < len(frames) and count_rest:
         out.append(f"{len(frames) - used} more")
     return out
 

@@ -11,7 +11,7 @@ import getpass
 import re
 import socket
 from dataclasses import replace
-from typing import Iterable, List, Pattern, Tuple, TypeVar
+from typing import Any, Iterable, List, Pattern, Tuple, TypeVar, cast
 
 from dumpwalk.report.escape import map_strings
 from dumpwalk.report.model import FailedCore, Report
@@ -93,5 +93,7 @@ def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) 
             value = pattern.sub(mark, value)
         return value
 
-    changed = map_strings(report, change)
-    return replace(changed, redacted=True) if isinstance(changed, Report) else changed
+    changed: Any = map_strings(report, change)
+    if isinstance(changed, Report):
+        changed = replace(changed, redacted=True)
+    return cast(Entry, changed)

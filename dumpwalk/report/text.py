@@ -26,8 +26,8 @@ GRAPH_LINES = 40
 
 def render(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """The whole report. Ends with the verdict line and a newline."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     page = Page(width, color)
     finding = text_finding.main_finding(report)
     _headline(page, report)
@@ -41,7 +41,7 @@ def render(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> s
         text_finding.open_ends(page, finding)
         text_finding.repro(page, finding)
     _others(page, report, finding)
-    text_threads.groups(page, report)
+    text_threads.groups(page, report, finding)
     text_facts.facts(page, report)
     text_facts.coverage(page, report)
     return _finish(page, line)
@@ -118,8 +118,8 @@ def render_threads(
     waiting_on: Optional[str] = None,
 ) -> str:
     """Every stack in full, equal ones once. `grep` searches functions, modules and names; a bad one raises re.error."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     page = Page(width, color)
     chosen = text_threads.select(report, grep, waiting_on)
     if waiting_on and not text_threads.find_locks(report, waiting_on):
@@ -134,8 +134,8 @@ def render_threads(
 
 def render_locks(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """Every lock that was found: state, memory words, owner, all waiters."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     page = Page(width, color)
     threads = text_locks.by_index(report.threads)
     locks = text_locks.ordered(report, text_finding.main_finding(report))
@@ -150,8 +150,8 @@ def render_locks(report: Report, width: int = DEFAULT_WIDTH, color: bool = False
 
 def render_cache(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """The dispatch cache: where it is, each circular chain node by node, every violation."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     page = Page(width, color)
     text_cache.cache_in_full(page, report)
     return _finish(page, line)
@@ -159,8 +159,8 @@ def render_cache(report: Report, width: int = DEFAULT_WIDTH, color: bool = False
 
 def render_graph_text(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
     """The wait-for graph as a tree, from what blocks to who is blocked."""
-    line = report.verdict.line
     report = clean(report)
+    line = report.verdict.line
     page = Page(width, color)
     _graph(page, report, most=100_000)
     if not page.lines:

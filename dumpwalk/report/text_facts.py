@@ -1,7 +1,7 @@
 """What was analysed and how much of it: the dump, the runtime, modules that lack, coverage."""
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.report.model import Dump, Module, Report, Runtime
 from dumpwalk.report.names import base_name, plural, size, words
@@ -79,15 +79,25 @@ def facts(page: Page, report: Report, most_modules: int = 12) -> None:
     for label, text in _rows(report):
         page.labelled(label, page.name(text), 10)
     modules = lacking(report)
+    known = [module for module in modules if module.build_id or module.fetch]
     fetched = set()
-    for module in modules[:most_modules]:
+    for module in known[:most_modules]:
         note = f", build-id {module.build_id}" if module.build_id else ""
         page.labelled("", f"{module.match}: {module.path}{note}", 10)
         if module.fetch and module.fetch not in fetched:
             fetched.add(module.fetch)
             page.command(module.fetch, INDENT + " " * 12)
-    if len(modules) > most_modules:
-        page.labelled("", f"{len(modules) - most_modules} more lack; the JSON lists them all", 10)
+    if len(known) > most_modules:
+        page.labelled("", f"{len(known) - most_modules} more lack; the JSON lists them all", 10)
+    others = nameless(modules)
+    if others:
+        page.labelled("", "missing, with no build-id to fetch them by: " + others, 10)
+
+
+def nameless(modules: Sequence[Module], most: int = 12) -> str:
+    """The file names of those without a build-id, each once."""
+    names = sorted({base_name(module.path) for module in modules if not (module.build_id or module.fetch)})
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def coverage(page: Page, report: Report) -> None:

@@ -24,13 +24,16 @@ def ordered(report: Report, finding: Optional[Finding]) -> List[Lock]:
 
 
 def waiter_groups(lock: Lock, threads: Dict[int, Thread]) -> List[Tuple[Thread, List[Waiter]]]:
-    """Waiters with the same stack and grade together, the largest group first."""
-    groups: Dict[Tuple[object, str], List[Waiter]] = {}
+    """Waiters with the same grade and innermost frames together, the largest group first."""
+    groups: Dict[Tuple[Tuple[str, ...], str], List[Waiter]] = {}
+    named: Dict[int, Tuple[str, ...]] = {}
     for waiter in lock.waiters:
         thread = threads.get(waiter.thread)
         if thread is not None:
-            key = (thread.group if thread.group is not None else -thread.index, waiter.grade)
-            groups.setdefault(key, []).append(waiter)
+            chain = named.get(id(thread.frames))
+            if chain is None:
+                chain = named[id(thread.frames)] = tuple(frame_chain(thread.frames, CHAIN, count_rest=False))
+            groups.setdefault((chain, waiter.grade), []).append(waiter)
     rows = sorted(groups.values(), key=lambda g: (-len(g), g[0].thread))
     return [(threads[group[0].thread], group) for group in rows]
 
@@ -38,7 +41,7 @@ def waiter_groups(lock: Lock, threads: Dict[int, Thread]) -> List[Tuple[Thread, 
 def state(lock: Lock) -> str:
     kind = words(lock.kind)
     implementation = words(lock.implementation)
-    what = f"{kind} on a {implementation}"
+    what = f"{kind} on {'an' if implementation[:1] in 'AEIOaeio' else 'a'} {implementation}"
     if implementation in (kind, "") or lock.kind == "pthread":
         what = implementation or kind
     held = {True: "locked", False: "free", None: "state not known"}[lock.locked]

@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Pattern, Sequence, Set, Union
+from typing import Dict, List, Optional, Pattern, Sequence, Set, Tuple, Union
 
-from dumpwalk.report.model import Frame, Group, Lock, Report, Thread
+from dumpwalk.report.model import Finding, Frame, Group, Lock, Report, Thread
 from dumpwalk.report.names import base_name, frame_chain, lock_name, mark, plural, ranges, thread_label
 from dumpwalk.report.text_locks import by_index
 from dumpwalk.report.text_page import INDENT, Page
@@ -13,22 +13,48 @@ STATES = {"running": "run", "waiting": "wait", "unknown": "?"}
 TRUSTED = ("context", "cfi")
 
 
-def groups(page: Page, report: Report, most: int = 24) -> None:
-    """Groups of threads with the same stack, a few frames of each."""
+ROWS, NAMES, IDLE_NAMES = 24, 6, 4
+"""Rows of the report's list of threads, and functions named for threads that matter and for others."""
+
+
+def rows(report: Report, involved: Set[int]) -> List[Tuple[Group, List[int], List[str]]]:
+    """(example, thread numbers, innermost functions) of groups that look the same here, the involved ones first."""
+    found: Dict[Tuple[str, str, Tuple[str, ...], bool], List[Group]] = {}
+    for group in report.groups:
+        matters = group.state == "running" or not involved.isdisjoint(group.threads)
+        names = frame_chain(group.frames, NAMES if matters else IDLE_NAMES, count_rest=False)
+        found.setdefault((group.state, group.title, tuple(names), matters), []).append(group)
+    merged = [
+        (groups[0], sorted({index for group in groups for index in group.threads}), list(key[2]), key[3])
+        for key, groups in found.items()
+    ]
+    merged.sort(key=lambda row: (not row[3], -len(row[1]), row[1][:1]))
+    return [row[:3] for row in merged]
+
+
+def involved_threads(report: Report, finding: Optional[Finding]) -> Set[int]:
+    """Threads that the finding, the graph or a lock names."""
+    threads = {actor.thread for actor in finding.actors} if finding else set()
+    threads |= {node.thread for node in report.wait_graph.nodes if node.thread is not None}
+    return threads | {waiter.thread for lock in report.locks for waiter in lock.waiters}
+
+
+def groups(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    """What the threads do: those of the finding first, a few functions of each stack."""
     if not report.threads:
         return
-    note = "`dumpwalk threads CORE`: every stack in full"
-    page.heading(f"Threads  {len(report.threads):,} in {plural(len(report.groups), 'group')}", note)
-    columns = max([len(f"{g.count:,}") for g in report.groups[:most]] or [1])
-    for group in report.groups[:most]:
-        head = f"{INDENT}{group.count:>{columns},}  {STATES.get(group.state, group.state):<4}  "
-        page.say(f"{page.name(group.title)}   [{ranges(group.threads, most=10)}]", head)
-        if group.frames:
-            page.chain(frame_chain(group.frames, 8), " " * len(head))
-    if len(report.groups) > most:
-        rest = report.groups[most:]
-        left = plural(sum(group.count for group in rest), "thread")
-        page.say(f"{plural(len(rest), 'group')} more, {left}: `dumpwalk threads CORE`")
+    listed = rows(report, involved_threads(report, finding))
+    page.heading(f"Threads  {len(report.threads):,}", "`dumpwalk threads CORE`: every stack in full")
+    columns = max([len(f"{len(row[1]):,}") for row in listed[:ROWS]] or [1])
+    for group, threads, names in listed[:ROWS]:
+        head = f"{INDENT}{len(threads):>{columns},}  {STATES.get(group.state, group.state):<4}  "
+        page.say(f"{page.name(group.title)} [{ranges(threads, most=10)}]", head)
+        if names:
+            page.chain(names, " " * len(head))
+    if len(listed) > ROWS:
+        rest = listed[ROWS:]
+        left = plural(sum(len(threads) for _, threads, _ in rest), "thread")
+        page.say(f"{left} more, with {plural(len(rest), 'other stack')}: `dumpwalk threads CORE`")
 
 
 def describe(thread: Thread, locks: Dict[str, Lock]) -> str:
