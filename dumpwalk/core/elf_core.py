@@ -23,7 +23,7 @@ _PHDR = struct.Struct("<IIQQQQQQ")
 _MACHINES = {62: "x86_64", 183: "aarch64"}
 _OTHER_MACHINES = {3: "32-bit x86", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390x", 40: "32-bit ARM",
                    243: "RISC-V", 258: "LoongArch"}  # fmt: skip
-_ET_CORE = 4
+_ET_CORE = b"\x04\0"
 _PN_XNUM = 0xFFFF
 _PT_LOAD, _PT_NOTE = 1, 4
 
@@ -106,6 +106,10 @@ def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List
     """(arch, program headers as far as the file has them, where their table should end)."""
     stream.seek(0)
     ident = stream.read(64)
+    if len(ident) >= 18 and ident[5] == 1 and ident[16:18] != _ET_CORE:
+        from dumpwalk.core.elf_image import describe  # only a file that is no core pays for it
+
+        raise NotACore(f"{path} is {describe(stream.name, ident)}, not a core.")
     if len(ident) >= 6:
         if ident[5] != 1:
             raise NotACore(f"{path} is a big-endian ELF file; only cores of x86_64 and aarch64 processes are read.")
@@ -113,9 +117,7 @@ def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List
             raise NotACore(f"{path} is a 32-bit ELF file; only cores of x86_64 and aarch64 processes are read.")
     if len(ident) < 64:
         raise MalformedCore(f"{path} is an ELF file cut inside its header, at {size} bytes.")
-    kind, machine, _, _, table, sections, _, _, entry_size, count, _, _, _ = _EHDR.unpack_from(ident, 16)
-    if kind != _ET_CORE:
-        raise NotACore(f"{path} is {_describe(kind)}, not a core.")
+    _, machine, _, _, table, sections, _, _, entry_size, count, _, _, _ = _EHDR.unpack_from(ident, 16)
     if machine not in _MACHINES:
         name = _OTHER_MACHINES.get(machine, f"machine {machine}")
         raise NotACore(f"{path} is a core of a {name} process; only x86_64 and aarch64 cores are read.")
@@ -215,12 +217,3 @@ def _images(told: elf_notes.ElfNotes, memory: Memory, segments: Tuple[Segment, .
         end = memory_image_end(memory, vdso)
         images.append(CoreImage("[vdso]", vdso, end, memory_build_id(memory, vdso)))
     return tuple(sorted(images, key=lambda image: image.base))
-
-
-def _describe(kind: int) -> str:
-    return {
-        0: "an ELF file of no type",
-        1: "an ELF object file",
-        2: "an ELF executable",
-        3: "an ELF shared object or position-independent executable",
-    }.get(kind, "an ELF file of an unknown type")

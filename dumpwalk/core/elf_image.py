@@ -83,8 +83,10 @@ def describe(file: str, head: bytes) -> str:
             elf = ELFFile(stream)
             machine_name = str(describe_e_machine(elf["e_machine"]))
             if kind == 3 and any(s["p_type"] == "PT_INTERP" for s in elf.iter_segments()):
-                name = "executable"
-    except (ELFError, OSError, ValueError, struct.error, IndexError, UnicodeDecodeError):
+                dynamic = next(elf.iter_segments("PT_DYNAMIC"), None)  # libc.so.6 has an interpreter and a soname
+                if dynamic is None or not any(dynamic.iter_tags("DT_SONAME")):
+                    name = "executable"
+    except (ELFError, OSError, ValueError, struct.error, IndexError, KeyError, UnicodeDecodeError):
         machine_name = f"machine {machine}"
     article = "an ELF"
     return f"{article} {name} ({machine_name})" if "<" not in machine_name else f"{article} {name}"

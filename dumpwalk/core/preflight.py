@@ -135,6 +135,8 @@ def _file_kind(mode: int) -> str:
 def _other(path: str, head: bytes) -> NotACore:
     if head.startswith(b"MDMP"):
         return WindowsMinidump(f"{path} is a Windows minidump.")
+    if head[:4] == b"\xca\xfe\xba\xbe" and head[6:8] >= b"\0\x2d":  # a class file's version; no binary has 45 slices
+        return NotACore(f"{path} is a Java class file, not a core.")
     for magic, name in _OTHER_MAGICS:
         if head.startswith(magic):
             return NotACore(f"{path} is {name}, not a core.")
