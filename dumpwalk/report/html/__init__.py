@@ -1,0 +1,86 @@
+"""The report as one HTML page: everything in the file, nothing fetched, all of it readable without JavaScript.
+
+`render` is what the command line calls. What is said comes from the same words as the text report (names, text_*);
+here it is only laid out. The style and the script stand in the page, and its Content-Security-Policy allows exactly
+these two by their hashes and nothing else, so that a name from a dump can neither run nor load anything.
+"""
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from typing import List, Sequence, Union
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from dumpwalk import __version__
+from dumpwalk.report import summary
+from dumpwalk.report.escape import clean
+from dumpwalk.report.html.core import Core, Failed
+from dumpwalk.report.html.marks import named
+from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.names import base_name, count, plural
+
+Entry = Union[Report, FailedCore]
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+def render(outcomes: Sequence[Entry]) -> str:
+    """The page of one core, or of several: a table of verdicts first, then a section each. Same reports, same bytes."""
+    style, script = _asset("page.css"), _asset("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    single = len(outcomes) == 1
+    cores = [_view(clean(entry), 0 if single else number) for number, entry in enumerate(outcomes, 1)]
+    template = _environment().get_template("page.html.j2")
+    page: str = template.render(
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        cores=cores,
+        single=single,
+        title=_title(cores, single),
+        overview=summary.overview(outcomes),
+        signatures=summary.signatures([clean(entry) for entry in outcomes]),
+        version=__version__,
+    )
+    return page
+
+
+def _view(entry: Entry, number: int) -> Union[Core, Failed]:
+    """`number` is 0 for the only core of a page, whose ids need no prefix."""
+    return Failed(entry, number) if isinstance(entry, FailedCore) else Core(entry, number)
+
+
+def _title(cores: Sequence[Union[Core, Failed]], single: bool) -> str:
+    if not single:
+        return f"{plural(len(cores), 'core')} - dumpwalk"
+    only = cores[0]
+    return f"{only.status_word}: {only.file} - dumpwalk"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters.update(named=named, count=count, base_name=base_name)
+    environment.globals.update(plural=plural)
+    return environment
+
+
+def _asset(name: str) -> str:
+    with open(os.path.join(_FOLDER, name), encoding="utf-8", newline="\n") as stream:
+        return stream.read()
+
+
+def _hash(text: str) -> str:
+    """The source expression of an inline style or script (Content Security Policy Level 3, section 2.3.1)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+__all__: List[str] = ["render"]

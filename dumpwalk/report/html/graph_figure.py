@@ -1,0 +1,181 @@
+"""The wait-for graph as shapes: boxes, paths and labels in pixels, with the ids that tell which node or edge each is."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Sequence, Set, Tuple
+
+from dumpwalk.report.escape import cut, display_width
+from dumpwalk.report.graphs import Drawing, Drawn, grouped
+from dumpwalk.report.html.graph_layout import layout
+from dumpwalk.report.model import GraphEdge, WaitGraph
+from dumpwalk.report.names import plural
+
+CHARACTER = 7.3
+"""Pixels of one character of a 12-pixel monospaced font: 0.6 em, and a little."""
+HEIGHT, ROW, GAP, MARGIN = 44, 74, 118, 14
+LABEL = 36
+"""Characters of a label; the whole one is in the node's title."""
+DRAWN_NODES = 400
+"""More are told as text only: nobody reads such a drawing, and the browser should not have to lay it out."""
+EDGE_WORDS = {"waits": "waits for", "held-by": "held by", "suspends": "waits to stop", "walks": "walks"}
+SURE = ("proved", "corroborated")
+
+Anchor = Callable[[Drawn, Sequence[str]], str]
+"""(node, its member ids) -> id of where it is shown."""
+
+
+@dataclass(frozen=True)
+class Box:
+    id: str
+    kind: str
+    """thread, lock, chain, gc or group."""
+    lines: Tuple[str, ...]
+    title: str
+    members: Tuple[str, ...]
+    """Ids of the report's nodes that it stands for."""
+    x: float
+    y: float
+    width: float
+    holder: bool
+    stuck: bool
+    """In a circle of waits, or a chain that leads in a circle."""
+    anchor: str
+
+    @property
+    def middle(self) -> float:
+        return self.y + HEIGHT / 2
+
+
+@dataclass(frozen=True)
+class Path:
+    edges: Tuple[Tuple[str, str], ...]
+    """(from, to) of the report's edges that it stands for."""
+    path: str
+    x: float
+    y: float
+    label: str
+    title: str
+    sure: bool
+    stuck: bool
+
+
+@dataclass(frozen=True)
+class GraphFigure:
+    width: int
+    height: int
+    boxes: Tuple[Box, ...]
+    paths: Tuple[Path, ...]
+    nodes: int
+    """Nodes of the report's graph, those in groups counted one by one."""
+
+
+def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
+    """None where nothing waits for anything, or where there is too much to draw."""
+    drawing = grouped(graph)
+    if not drawing.edges:
+        return None
+    joined = {end for edge in drawing.edges for end in (edge.source, edge.target)}
+    nodes = [node for node in drawing.nodes if node.id in joined]
+    if len(nodes) > DRAWN_NODES:
+        return None
+    members = _members(graph, drawing)
+    boxes = _boxes(nodes, drawing, members, anchor)
+    paths = tuple(_path(edge, boxes, members, drawing) for edge in drawing.edges)
+    low = max(max(box.y for box in boxes.values()) + HEIGHT, max(path.y for path in paths) + 24)
+    width = max(box.x + box.width for box in boxes.values()) + MARGIN
+    return GraphFigure(
+        int(width), int(low + MARGIN), tuple(boxes[node.id] for node in nodes), paths,
+        sum(len(members[node.id]) for node in nodes),
+    )  # fmt: skip
+
+
+def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
+    """The ids that each drawn node stands for: itself, or all threads with the same outgoing edges (graphs.grouped)."""
+    out: Dict[str, List[Tuple[str, str, str]]] = {}
+    for edge in graph.edges:
+        out.setdefault(edge.source, []).append((edge.target, edge.grade, edge.kind))
+    alike: Dict[Tuple[Tuple[str, str, str], ...], List[str]] = {}
+    shown = {node.id for node in drawing.nodes}
+    for node in graph.nodes:
+        if node.kind == "thread" and node.id not in shown:
+            alike.setdefault(tuple(sorted(out.get(node.id, []))), []).append(node.id)
+    found = {}
+    for drawn in drawing.nodes:
+        rest = alike.get(tuple(sorted(out.get(drawn.id, []))), []) if drawn.count > 1 else []
+        found[drawn.id] = (drawn.id, *rest)
+    return found
+
+
+def _boxes(nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[str, ...]], anchor: Anchor) -> Dict[str, Box]:
+    places = layout([node.id for node in nodes], [(edge.source, edge.target) for edge in drawing.edges])
+    lines = {node.id: _lines(node, drawing) for node in nodes}
+    widths = {node: max(78.0, CHARACTER * max(map(display_width, text)) + 26) for node, text in lines.items()}
+    columns = [0.0] * (1 + max(place.column for place in places.values()))
+    for node, place in places.items():
+        columns[place.column] = max(columns[place.column], widths[node])
+    lefts = [MARGIN + sum(columns[:i]) + GAP * i for i in range(len(columns))]
+    holders = {edge.target for edge in drawing.edges if edge.kind == "held-by"}
+    loop = drawing.in_cycle
+    boxes = {}
+    for node in nodes:
+        place = places[node.id]
+        left = lefts[place.column] + (columns[place.column] - widths[node.id]) / 2
+        kind = "group" if node.count > 1 else node.kind
+        boxes[node.id] = Box(
+            node.id, kind, lines[node.id], node.label, members[node.id], round(left, 1),
+            round(MARGIN + place.row * ROW, 1), round(widths[node.id], 1), node.id in holders,
+            node.id in loop or node.kind == "chain", anchor(node, members[node.id]),
+        )  # fmt: skip
+    return boxes
+
+
+def _lines(node: Drawn, drawing: Drawing) -> Tuple[str, ...]:
+    if node.count > 1:
+        return (plural(node.count, "thread"), cut(node.numbers, LABEL))
+    if node.kind == "thread":
+        held = sum(1 for edge in drawing.edges if edge.kind == "held-by" and edge.target == node.id)
+        walks = any(edge.kind == "walks" and edge.source == node.id for edge in drawing.edges)
+        does = [word for word in ("holder" if held else "", "spins" if walks else "") if word]
+        return (cut(node.label, LABEL), ", ".join(does)) if does else (cut(node.label, LABEL),)
+    if node.kind == "chain" and ": " in node.label:
+        bucket, _, loop = node.label.partition(": ")
+        return (cut(bucket, LABEL), cut(loop, LABEL))
+    return (cut(node.label, LABEL), node.kind) if node.kind == "lock" else (cut(node.label, LABEL),)
+
+
+def _path(edge: GraphEdge, boxes: Dict[str, Box], members: Dict[str, Tuple[str, ...]], drawing: Drawing) -> Path:
+    path, x, y = _route(boxes[edge.source], boxes[edge.target], drawing.edges)
+    word = EDGE_WORDS.get(edge.kind, edge.kind)
+    label = word if edge.grade == "proved" else f"{word}, {edge.grade}"
+    stuck = _together(edge, drawing) or edge.kind == "walks"
+    edges = tuple((member, edge.target) for member in members[edge.source])
+    title = f"{boxes[edge.source].title} {word} {boxes[edge.target].title}, {edge.grade}: {edge.how}"
+    return Path(edges, path, round(x, 1), round(y, 1), label, title, edge.grade in SURE, stuck)
+
+
+def _together(edge: GraphEdge, drawing: Drawing) -> bool:
+    circles: List[Set[str]] = [set(cycle) for cycle in drawing.cycles]
+    return any(edge.source in circle and edge.target in circle for circle in circles)
+
+
+def _route(source: Box, target: Box, edges: Sequence[GraphEdge]) -> Tuple[str, float, float]:
+    """(path, x and y of the label)."""
+    centre_from, centre_to = source.x + source.width / 2, target.x + target.width / 2
+    both_ways = any(edge.source == target.id and edge.target == source.id for edge in edges)
+    if target.x > source.x + source.width:  # to the right
+        x1, y1, x2, y2 = source.x + source.width, source.middle, target.x - 6, target.middle
+    elif source.x > target.x + target.width and not both_ways and source.x - target.x - target.width < GAP * 1.6:
+        x1, y1, x2, y2 = source.x, source.middle, target.x + target.width + 6, target.middle
+    elif source.x < target.x + target.width and target.x < source.x + source.width:  # one above the other
+        down = target.y > source.y
+        y1 = source.y + (HEIGHT if down else 0)
+        y2 = target.y + (-6 if down else HEIGHT + 6)
+        return f"M{centre_from:.1f} {y1:.1f}L{centre_to:.1f} {y2:.1f}", (centre_from + centre_to) / 2, (y1 + y2) / 2
+    else:  # back, below everything between
+        depth = max(source.y, target.y) + HEIGHT + 34
+        y1, y2 = source.y + HEIGHT, target.y + HEIGHT + 6
+        path = f"M{centre_from:.1f} {y1:.1f}C{centre_from:.1f} {depth:.1f} {centre_to:.1f} {depth:.1f} {centre_to:.1f} {y2:.1f}"
+        return path, (centre_from + centre_to) / 2, y1 + 0.75 * (depth - y1)
+    bend = (x1 + x2) / 2
+    path = f"M{x1:.1f} {y1:.1f}C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+    return path, bend, (y1 + y2) / 2

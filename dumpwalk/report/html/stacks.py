@@ -1,0 +1,98 @@
+"""Stacks of the page: threads with equal stacks together, each stack once and in full, each thread in one row."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from dumpwalk.report import text_threads
+from dumpwalk.report.html.marks import function_parts
+from dumpwalk.report.model import Frame, Group, Report, Thread
+from dumpwalk.report.names import MANAGED, base_name, frame_chain, mark, ranges
+
+CHAIN = 7
+"""Frames named in the line of a folded group."""
+OPEN = 3
+"""Groups that are unfolded when the page opens: those of the main finding's threads."""
+
+
+@dataclass(frozen=True)
+class FrameView:
+    pc: str
+    module: str
+    before: str
+    name: str
+    after: str
+    inferred: bool
+    known: bool
+    """False where there is no name, and `name` says what it is instead."""
+    doubt: str
+
+
+@dataclass(frozen=True)
+class Row:
+    anchor: str
+    index: int
+    tid: str
+    text: str
+
+
+@dataclass(frozen=True)
+class GroupView:
+    anchor: str
+    count: int
+    state: str
+    title: str
+    numbers: str
+    indexes: Tuple[int, ...]
+    chain: Tuple[str, ...]
+    frames: Tuple[FrameView, ...]
+    rows: Tuple[Row, ...]
+    open: bool
+
+
+def group_views(report: Report, prefix: str, involved: Sequence[int]) -> List[GroupView]:
+    """The report's groups in its order, then threads that are in none. Groups of the first `involved` are open."""
+    locks = {lock.address: lock for lock in report.locks}
+    known = {group.id for group in report.groups}
+    by_group: Dict[int, List[Thread]] = {}
+    alone: List[Thread] = []
+    for thread in report.threads:
+        if thread.group in known and thread.group is not None:
+            by_group.setdefault(thread.group, []).append(thread)
+        else:
+            alone.append(thread)
+    parts: List[Tuple[Optional[Group], List[Thread]]] = [(group, by_group.get(group.id, [])) for group in report.groups]
+    parts += [(None, [thread]) for thread in alone]
+    place = {thread.index: number for number, (_, members) in enumerate(parts) for thread in members}
+    opened = list(dict.fromkeys(place[index] for index in involved if index in place))[:OPEN]
+    views = []
+    for number, (group, members) in enumerate(parts):
+        rows = tuple(
+            Row(f"{prefix}t-{t.index}", t.index, _tid(t), text_threads.describe(t, locks)) for t in members
+        )  # fmt: skip
+        frames = group.frames if group and group.frames else members[0].frames if members else ()
+        state = group.state if group else members[0].state
+        title = group.title if group else rows[0].text
+        indexes = tuple(t.index for t in members)
+        views.append(
+            GroupView(
+                f"{prefix}g-{number + 1}", len(members), state, title, ranges(indexes), indexes,
+                tuple(frame_chain(frames, CHAIN)), tuple(frame_view(frame) for frame in frames), rows, number in opened,
+            )
+        )  # fmt: skip
+    return views
+
+
+def _tid(thread: Thread) -> str:
+    return str(thread.tid) if thread.tid is not None and thread.tid_source != "synthetic" else ""
+
+
+def frame_view(frame: Frame) -> FrameView:
+    module = base_name(frame.module) if frame.module else ""
+    doubt = text_threads.doubt(frame).strip(" []")
+    if not frame.function or frame.function == MANAGED:
+        return FrameView(frame.pc, module, "", text_threads.where(frame).strip("()"), "", False, False, doubt)
+    before, name, after = function_parts(frame.function)
+    inferred = frame.name_source == "inferred"
+    offset = f" +0x{frame.offset:x}" if frame.offset else ""
+    return FrameView(frame.pc, module, before, mark(name, frame.name_source), after + offset, inferred, True, doubt)
