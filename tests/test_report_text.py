@@ -108,8 +108,8 @@ def test_the_memory_word_stands_beside_its_claim_where_there_is_room() -> None:
 
 def test_who_waits_names_owner_and_waiters() -> None:
     section = text.render(hang_self(), 120).split("Who waits\n")[1].split("\n\n")[0]
-    assert "held by   thread 20 (tid 13786), proved" in section
-    assert "wait 15   8-19 21-23, corroborated" in section
+    assert "held by   thread 20 (tid 13786) [proved]" in section
+    assert "wait 15   8-19 21-23 [corroborated]" in section
 
 
 def test_an_owner_that_is_no_thread_of_the_dump() -> None:

@@ -31,7 +31,7 @@ def answer(report: Report, finding: Optional[Finding]) -> str:
 def proof(report: Report, finding: Optional[Finding]) -> str:
     if finding is None:
         return ""
-    parts = ["### Proof"]
+    parts = [f"### {text_finding.proof_title(finding)}"]
     if finding.evidence:
         rows = [
             (e.grade, prose(e.what), code(text_finding.fact(e)), prose(e.how)) for e in finding.evidence[:EVIDENCE]
@@ -214,9 +214,12 @@ def modules(report: Report, finding: Optional[Finding]) -> str:
     if not lacking:
         return ""
     known = [module for module in lacking if module.build_id or module.fetch]
-    rows = [(code(m.path), m.match, code(m.build_id or ""), code(m.fetch or "")) for m in known[:MODULES]]
-    body = table(("module", "match", "build-id", "fetch with"), rows) if rows else ""
+    rows = [(code(m.path), m.match, code(m.build_id or "")) for m in known[:MODULES]]
+    body = table(("module", "match", "build-id"), rows) if rows else ""
     body += _more(len(known), MODULES, "module")
+    commands = text_facts.fetch_commands(known)
+    if commands:
+        body += "\n\nFetch them with:\n\n" + fence("\n".join(commands))
     others = text_facts.nameless(lacking)
     if others:
         body += f"\n\nMissing, with no build-id to fetch them by: {prose(others)}."

@@ -40,7 +40,7 @@ def runtime_line(runtime: Runtime) -> str:
         parts.append(f"build-id {runtime.build_id}")
     parts.append(f"located by {runtime.located_by}")
     if runtime.layout:
-        parts.append(f"layout {runtime.layout}")
+        parts.append(runtime.layout if runtime.layout.startswith("unknown") else f"layout {runtime.layout}")
     return ", ".join(parts)
 
 
@@ -80,18 +80,24 @@ def facts(page: Page, report: Report, most_modules: int = 12) -> None:
         page.labelled(label, page.name(text), 10)
     modules = lacking(report)
     known = [module for module in modules if module.build_id or module.fetch]
-    fetched = set()
     for module in known[:most_modules]:
         note = f", build-id {module.build_id}" if module.build_id else ""
-        page.labelled("", f"{module.match}: {module.path}{note}", 10)
-        if module.fetch and module.fetch not in fetched:
-            fetched.add(module.fetch)
-            page.command(module.fetch, INDENT + " " * 12)
+        page.labelled("", f"{module.match}: {base_name(module.path)}{note}", 10)
     if len(known) > most_modules:
         page.labelled("", f"{len(known) - most_modules} more lack; the JSON lists them all", 10)
+    commands = fetch_commands(known)
+    if commands:
+        page.labelled("", "fetch them with", 10)
+        for command in commands:
+            page.command(command, INDENT + " " * 12)
     others = nameless(modules)
     if others:
         page.labelled("", "missing, with no build-id to fetch them by: " + others, 10)
+
+
+def fetch_commands(modules: Sequence[Module]) -> List[str]:
+    """The commands that fetch them, each once, without the comment that tells a module's key."""
+    return list(dict.fromkeys(module.fetch.split("  #")[0].rstrip() for module in modules if module.fetch))
 
 
 def nameless(modules: Sequence[Module], most: int = 12) -> str:

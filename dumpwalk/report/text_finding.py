@@ -53,11 +53,16 @@ def fact(evidence: Evidence) -> str:
     return evidence.address or evidence.value or ""
 
 
-def proof(page: Page, report: Report, finding: Finding, title: str = "Proof") -> None:
+def proof_title(finding: Finding) -> str:
+    """`Proof` only where something is proved."""
+    return "Proof" if any(e.grade in ("proved", "corroborated") for e in finding.evidence) else "What was seen"
+
+
+def proof(page: Page, report: Report, finding: Finding) -> None:
     cycles = [c for c in (report.dispatch_cache.cycles if report.dispatch_cache else ()) if c.bucket in finding.buckets]
     if not cycles and not finding.evidence and not finding.observed and not finding.therefore:
         return
-    page.heading(title)
+    page.heading(proof_title(finding))
     for cycle in cycles:
         for line in drawing(cycle, page.width):
             page.raw(line)

@@ -84,7 +84,7 @@ def _branch(page: Page, last: bool, label: str, who: str, grade: str, thread: Op
             how: Optional[str] = None) -> None:  # fmt: skip
     head = f"{INDENT}{chr(39) if last else '|'}- {label:<10}"
     below = f"{INDENT}{' ' if last else '|'}  " + " " * 10
-    graded = f", {grade}" if grade else ""
+    graded = f" [{grade}]" if grade else ""
     page.say(who + graded + (f": {how}" if how else ""), head, below)
     if thread is not None and thread.frames:
         page.chain(frame_chain(thread.frames, CHAIN), below)

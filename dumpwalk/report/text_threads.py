@@ -57,8 +57,8 @@ def groups(page: Page, report: Report, finding: Optional[Finding]) -> None:
         page.say(f"{left} more, with {plural(len(rest), 'other stack')}: `dumpwalk threads CORE`")
 
 
-def describe(thread: Thread, locks: Dict[str, Lock]) -> str:
-    """What the thread does, in one line."""
+def describe(thread: Thread, locks: Dict[str, Lock], ids: bool = True) -> str:
+    """What the thread does, in one line; with its managed id where `ids` is set."""
     parts = [f'named "{thread.name}"'] if thread.name else []
     if thread.tid_source == "synthetic":
         parts.append("its system id is not in the dump")
@@ -69,7 +69,7 @@ def describe(thread: Thread, locks: Dict[str, Lock]) -> str:
         parts.append(f"waits for {lock_name(lock)}" if lock else f"in {thread.wait.kind}{where}")
     if thread.managed:
         parts.append(f"{thread.managed.mode or 'unknown'} mode")
-        if thread.managed.id is not None:
+        if ids and thread.managed.id is not None:
             parts.append(f"managed id {thread.managed.id}")
         if thread.managed.role:
             parts.append(f"{thread.managed.role} thread")
@@ -134,20 +134,26 @@ def stacks(page: Page, report: Report, chosen: Sequence[Thread]) -> None:
         page.heading(_title(page, members, group))
         lines: Dict[str, List[Thread]] = {}
         for thread in members:
-            lines.setdefault(describe(thread, locks) if len(members) > 1 else "", []).append(thread)
+            lines.setdefault(describe(thread, locks, ids=False), []).append(thread)
         if len(members) == 1:
             page.say(page.name(f"{thread_label(members[0])}: {describe(members[0], locks)}"))
         else:
             for text, same in lines.items():
                 if len(same) == 1:
-                    page.say(page.name(f"{thread_label(same[0])}: {text}"), INDENT, INDENT * 3)
+                    page.say(page.name(f"{thread_label(same[0])}: {describe(same[0], locks)}"), INDENT, INDENT * 3)
                 else:
-                    known_tids = [t for t in same if t.tid is not None and t.tid_source != "synthetic"]
-                    tids = " ".join(f"{t.index}={t.tid}" for t in known_tids)
                     page.say(page.name(f"threads {ranges(t.index for t in same)}: {text}"), INDENT, INDENT * 3)
-                    if tids:
-                        page.say(f"tids {tids}", INDENT * 3)
+                    _identities(page, same)
         stack(page, members[0].frames)
+
+
+def _identities(page: Page, threads: Sequence[Thread]) -> None:
+    """`index=tid/managed id` of each."""
+    known = [t for t in threads if t.tid is not None and t.tid_source != "synthetic"]
+    managed = any(t.managed is not None and t.managed.id is not None for t in known)
+    if known:
+        said = " ".join(f"{t.index}={t.tid}" + (f"/{t.managed.id}" if t.managed and managed else "") for t in known)
+        page.say(("tid/managed id " if managed else "tid ") + said, INDENT * 3)
 
 
 def _title(page: Page, members: Sequence[Thread], group: Optional[Group]) -> str:
