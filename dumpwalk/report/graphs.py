@@ -47,7 +47,7 @@ def grouped(graph: WaitGraph) -> Drawing:
     for edge in graph.edges:
         ends.setdefault(edge.source, []).append(("out", edge.target, edge.grade, edge.kind))
         ends.setdefault(edge.target, []).append(("in", edge.source, edge.grade, edge.kind))
-        if edge.kind == "waits":
+        if edge.kind in ("waits", "walks"):
             waiting.add(edge.source)
     members: Dict[Tuple[Tuple[str, ...], ...], List[GraphNode]] = {}
     alone: List[GraphNode] = []

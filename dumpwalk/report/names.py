@@ -102,7 +102,7 @@ def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> 
 
 def lock_name(lock: Lock) -> str:
     """The lock's name with its mark, or what it is where it has none."""
-    return mark(lock.name, lock.name_source) if lock.name else f"{lock.kind} without a name"
+    return mark(lock.name, lock.name_source) if lock.name else "unnamed lock"
 
 
 def ranges(numbers: Iterable[int], most: int = 0) -> str:

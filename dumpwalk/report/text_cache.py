@@ -48,7 +48,8 @@ def told_of(cache: DispatchCache, buckets: List[int]) -> List[str]:
         out.append(f"{plural(len(loops) - VIOLATIONS_TOLD, 'more circular bucket')}.")
     number = total(cache)
     if number:
-        out.append(f"{plural(number, 'rule')} broken: {', '.join(violation_kinds(cache))}.")
+        times = "once" if number == 1 else f"{number:,} times"
+        out.append(f"Its rules are broken {times}: {', '.join(violation_kinds(cache))}.")
     elif cache.walked == "complete":
         apart = "that chain" if len(cache.cycles) == 1 else f"these {len(cache.cycles):,} chains"
         out.append(f"Apart from {apart}, nothing is wrong with it." if cache.cycles else SOUND)

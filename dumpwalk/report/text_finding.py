@@ -10,6 +10,8 @@ from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
 GRADES = ("proved", "corroborated", "inferred", "unresolved")
 GRADE_COLUMNS = 14
+CLAIMS = 30
+"""Claims of one finding in the text; three for each of many spinning threads say no more than those of ten."""
 SELECT = "thread select"
 MEMORY_WORD = 50
 """Columns of `address = value`, both 64 bits, and some."""
@@ -77,19 +79,26 @@ def proof(page: Page, report: Report, finding: Finding) -> None:
         page.labelled("therefore", page.name(conclusion), GRADE_COLUMNS)
 
 
-def evidence_lines(page: Page, evidence: Sequence[Evidence]) -> None:
+def evidence_lines(page: Page, every: Sequence[Evidence], indent: str = INDENT) -> None:
     """One claim a line where the page is wide enough for all of them, else its memory word below it."""
+    evidence = every[:CLAIMS]
     rows = [(e.grade, page.name(e.what), fact(e), e.how) for e in evidence]
     what = max(display_width(row[1]) for row in rows)
     word = max(display_width(row[2]) for row in rows)
     how = max(display_width(row[3]) for row in rows)
-    if len(INDENT) + GRADE_COLUMNS + what + 3 + word + 3 + how <= page.width:
+    if len(indent) + GRADE_COLUMNS + what + 3 + word + 3 + how <= page.width:
         for grade, claim, place, source in rows:
-            page.raw(f"{INDENT}{page.grade(grade, GRADE_COLUMNS)}{pad(claim, what + 3)}{pad(place, word + 3)}{source}")
-        return
+            page.raw(f"{indent}{page.grade(grade, GRADE_COLUMNS)}{pad(claim, what + 3)}{pad(place, word + 3)}{source}")
+    else:
+        _two_lines_each(page, rows, indent)
+    if len(every) > len(evidence):
+        page.say(f"{len(every) - len(evidence):,} claims more of the same kind: the JSON has them all", indent)
+
+
+def _two_lines_each(page: Page, rows: Sequence[Tuple[str, str, str, str]], indent: str) -> None:
     for grade, claim, place, source in rows:
-        page.labelled(grade, claim, GRADE_COLUMNS, style=GRADE_COLOUR.get(grade, ""))
-        hang = INDENT + " " * GRADE_COLUMNS
+        page.labelled(grade, claim, GRADE_COLUMNS, indent, style=GRADE_COLOUR.get(grade, ""))
+        hang = indent + " " * GRADE_COLUMNS
         if display_width(place) > MEMORY_WORD:  # no memory word but text that came with it
             page.say(page.name(place), hang, hang + INDENT)
             place = ""
@@ -115,7 +124,8 @@ def repro_notes(finding: Finding) -> List[Tuple[str, str]]:
     for evidence in finding.evidence:
         lines = (evidence.command or "").split("\n")
         selected = lines[0] if len(lines) > 1 and lines[0].startswith(SELECT) else ""
-        shows = f"shows {evidence.shows}: " if evidence.shows and evidence.shows not in evidence.what else ""
+        value = (evidence.shows or "").rstrip(":")
+        shows = f"shows {value}: " if value and value not in evidence.what else ""
         notes.setdefault((selected, lines[-1]), shows + evidence.what)
     out = []
     selected = ""
@@ -143,7 +153,7 @@ def other(page: Page, finding: Finding) -> None:
     for conclusion in finding.therefore:
         page.say(page.name(conclusion), INDENT * 2 + "therefore: ", INDENT * 3)
     if finding.evidence:
-        evidence_lines(page, finding.evidence)
+        evidence_lines(page, finding.evidence, INDENT * 2)
     for item in finding.not_established:
         page.say(page.name(item), INDENT * 2 + "not shown: ", INDENT * 3)
     for line, note in repro_notes(finding):

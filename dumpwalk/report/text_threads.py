@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Pattern, Sequence, Set, Tuple, Union
 
+from dumpwalk.report.escape import display_width
 from dumpwalk.report.model import Finding, Frame, Group, Lock, Report, Thread
 from dumpwalk.report.names import base_name, frame_chain, lock_name, mark, plural, ranges, thread_label
 from dumpwalk.report.text_locks import by_index
@@ -17,8 +18,14 @@ ROWS, NAMES, IDLE_NAMES = 24, 6, 4
 """Rows of the report's list of threads, and functions named for threads that matter and for others."""
 
 
-def rows(report: Report, involved: Set[int]) -> List[Tuple[Group, List[int], List[str]]]:
-    """(example, thread numbers, innermost functions) of groups that look the same here, the involved ones first."""
+Row = Tuple[Group, List[int], List[str], bool]
+
+
+def rows(report: Report, involved: Set[int]) -> List[Row]:
+    """(example, thread numbers, innermost functions) of groups that look the same here, the involved ones first.
+
+    A thread that has nothing to do with the finding is told by one line.
+    """
     found: Dict[Tuple[str, str, Tuple[str, ...], bool], List[Group]] = {}
     for group in report.groups:
         matters = group.state == "running" or not involved.isdisjoint(group.threads)
@@ -29,7 +36,7 @@ def rows(report: Report, involved: Set[int]) -> List[Tuple[Group, List[int], Lis
         for key, groups in found.items()
     ]
     merged.sort(key=lambda row: (not row[3], -len(row[1]), row[1][:1]))
-    return [row[:3] for row in merged]
+    return merged
 
 
 def involved_threads(report: Report, finding: Optional[Finding]) -> Set[int]:
@@ -46,15 +53,28 @@ def groups(page: Page, report: Report, finding: Optional[Finding]) -> None:
     listed = rows(report, involved_threads(report, finding))
     page.heading(f"Threads  {len(report.threads):,}", "`dumpwalk threads CORE`: every stack in full")
     columns = max([len(f"{len(row[1]):,}") for row in listed[:ROWS]] or [1])
-    for group, threads, names in listed[:ROWS]:
+    for group, threads, names, matters in listed[:ROWS]:
         head = f"{INDENT}{len(threads):>{columns},}  {STATES.get(group.state, group.state):<4}  "
-        page.say(f"{page.name(group.title)} [{ranges(threads, most=10)}]", head)
+        title = f"{page.name(group.title)} [{ranges(threads, most=10)}]"
+        if not matters:
+            page.say(title + _as_fits(names, page.prose_width - display_width(head + title)), head)
+            continue
+        page.say(title, head)
         if names:
             page.chain(names, " " * len(head))
     if len(listed) > ROWS:
         rest = listed[ROWS:]
-        left = plural(sum(len(threads) for _, threads, _ in rest), "thread")
+        left = plural(sum(len(row[1]) for row in rest), "thread")
         page.say(f"{left} more, with {plural(len(rest), 'other stack')}: `dumpwalk threads CORE`")
+
+
+def _as_fits(names: Sequence[str], room: int) -> str:
+    """`: f <- g`, as many of the names as there is room for."""
+    for used in range(len(names), 0, -1):
+        text = ": " + " <- ".join(names[:used])
+        if display_width(text) <= room:
+            return text
+    return ""
 
 
 def describe(thread: Thread, locks: Dict[str, Lock], ids: bool = True) -> str:
