@@ -40,7 +40,7 @@ def module_options(name: str) -> List[str]:
     return ["-m", str(CORES / "bin")] if name.startswith("native-") else []
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def analyze(name: str, *options: str, modules: bool = True) -> Outcome:
     """(exit code, JSON report, standard error) of `dumpwalk analyze` on a committed core."""
     argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(unpack_core(name)), *options]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis import coverage
+from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
 from dumpwalk.core.process import Process, Thread
@@ -25,36 +26,36 @@ Progress = Callable[[str], None]
 
 def collect(process: Process, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS) -> Facts:
     """All facts of a process. `ways` restricts how the cache may be looked for (each works alone)."""
-    progress("runtime")
-    runtime = identify(process)
+    phases = Phases(progress)
+    runtime = phases.run("runtime", lambda: identify(process), lambda: None)
     layouts = list(
         matching(process.os, process.arch.name, runtime.libc if runtime else None, runtime.major if runtime else None)
     )
-    progress("stacks")
-    for thread in process.threads:
-        thread.frames()
-    progress("waits")
+    phases.run("stacks", lambda: _unwind(process), lambda: _leave_stacks(process))
     reader = WaitReader(process, layouts if runtime else [], runtime.libc if runtime else None)
-    waits = [reader.read(thread) for thread in process.threads]
+    waits: List[Wait] = phases.run("waits", lambda: [reader.read(thread) for thread in process.threads], list)
     location, cache = Location(), None
     if runtime is not None:
-        progress("dispatch cache")
-        location = _locate(process, runtime, layouts, waits, ways)
-        if location.shape is not None:
-            cache = dispatch_cache.walk(process.memory, location.shape, location.located_by)
-            cache.others = location.others
+        known = runtime
+        location, cache = phases.run(
+            "dispatch cache",
+            lambda: _locate_and_walk(process, known, layouts, waits, ways),
+            lambda: (Location(), None),
+        )
     write_lock = _write_lock_state(process, cache)
-    progress("locks")
-    walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
-    if runtime is not None:
-        _attach_to_known_lock(waits, write_lock)
-        frame_names.infer(process, runtime, waits, walkers, write_lock)
-        _attach_by_frames(process, waits, walkers, write_lock)
-    locks = _locks(process, waits, write_lock)
+
+    def read_locks() -> Tuple[List[Walker], List[LockFact]]:
+        walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
+        if runtime is not None:
+            _attach_to_known_lock(waits, write_lock)
+            frame_names.infer(process, runtime, waits, walkers, write_lock)
+            _attach_by_frames(process, waits, walkers, write_lock)
+        return walkers, _locks(process, waits, write_lock)
+
+    walkers, locks = phases.run("locks", read_locks, lambda: ([], []))
     managed = None
     if runtime is not None:
-        progress("managed threads")
-        managed = read_threads(process, runtime)
+        managed = phases.run("managed threads", lambda: read_threads(process, known), lambda: None)
     facts = Facts(
         process=process,
         runtime=runtime,
@@ -74,7 +75,32 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     facts.suspension = find_suspension(facts)
     facts.graph = build_graph(facts)
     coverage.record(facts)
+    if phases.stopped is not None:
+        coverage.record_stop(facts, phases.unfinished, phases.stopped)
     return facts
+
+
+def _unwind(process: Process) -> None:
+    for thread in process.threads:
+        thread.frames()
+
+
+def _leave_stacks(process: Process) -> None:
+    """Threads whose stacks were not reached in time have none: nobody unwinds them later."""
+    for thread in process.threads:
+        if not thread.unwound:
+            thread.replace_frames([])
+
+
+def _locate_and_walk(
+    process: Process, runtime: RuntimeInfo, layouts: Sequence[Layout], waits: Sequence[Wait], ways: Sequence[str]
+) -> Tuple[Location, Optional[dispatch_cache.Cache]]:
+    location = _locate(process, runtime, layouts, waits, ways)
+    if location.shape is None:
+        return location, None
+    cache = dispatch_cache.walk(process.memory, location.shape, location.located_by)
+    cache.others = location.others
+    return location, cache
 
 
 def _locate(

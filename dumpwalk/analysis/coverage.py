@@ -5,7 +5,10 @@ Areas: threads, stacks, modules, dispatch-cache, locks, managed-threads, managed
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.report.model import Coverage
 
 
 def record(facts: Facts) -> None:
@@ -16,6 +19,24 @@ def record(facts: Facts) -> None:
     _cache(facts)
     _locks(facts)
     _managed(facts)
+
+
+_AREAS_OF_PHASE = {
+    "runtime": ("dispatch-cache", "managed-threads"),
+    "stacks": ("stacks",),
+    "waits": ("locks",),
+    "dispatch cache": ("dispatch-cache",),
+    "locks": ("locks",),
+    "managed threads": ("managed-threads",),
+}
+
+
+def record_stop(facts: Facts, unfinished: Sequence[str], why: str) -> None:
+    """Time or memory ran out: the areas of the phases that did not end say so, and the verdict may not be "none"."""
+    facts.stopped = why
+    lost = {area for phase in unfinished for area in _AREAS_OF_PHASE[phase]}
+    kept = [c for c in facts.coverage if c.area not in lost]
+    facts.coverage[:] = [*kept, *(Coverage(area, "none", why) for area in sorted(lost))]
 
 
 def _threads(facts: Facts) -> None:
@@ -51,19 +72,21 @@ def _stacks(facts: Facts) -> None:
 
 
 def _modules(facts: Facts) -> None:
-    modules = facts.process.modules
-    missing = [m.name for m in modules if m.match == "missing"]
-    wrong = [m.name for m in modules if m.match == "mismatched"]
-    unsure = [m.name for m in modules if m.match == "unverified"]
-    matched = sum(1 for m in modules if m.match == "matched")
-    parts = [f"{matched} of {len(modules)} files matched by build-id"]
-    for label, names in (("missing", missing), ("of another build", wrong), ("not verifiable", unsure)):
-        if names:
-            parts.append(f"{label}: {', '.join(sorted(set(names))[:8])}{' ...' if len(set(names)) > 8 else ''}")
-    status = "complete" if not missing and not wrong else ("partial" if matched else "none")
+    assemblies = [m for m in facts.process.modules if m.name.lower().endswith((".dll", ".exe")) and m.build_id is None]
+    modules = [m for m in facts.process.modules if m not in assemblies]
     if not modules:
-        status, parts = "none", ["the dump lists no module"]
-    facts.cover("modules", status, "; ".join(parts))
+        facts.cover("modules", "none", "the dump lists no module")
+        return
+    names = {kind: sorted({m.name for m in modules if m.match == kind}) for kind in ("missing", "mismatched", "unverified")}
+    matched = sum(1 for m in modules if m.match == "matched")
+    parts = [f"{matched} of {len(modules)} native files matched by build-id"]
+    for kind, label in (("missing", "missing"), ("mismatched", "of another build"), ("unverified", "not verifiable")):
+        if names[kind]:
+            parts.append(f"{label}: {', '.join(names[kind][:8])}{' ...' if len(names[kind]) > 8 else ''}")
+    if assemblies:
+        parts.append("managed assemblies are not needed")
+    lacks = names["missing"] or names["mismatched"]
+    facts.cover("modules", "complete" if not lacks else ("partial" if matched else "none"), "; ".join(parts))
 
 
 def _cache(facts: Facts) -> None:

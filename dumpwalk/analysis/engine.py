@@ -39,9 +39,11 @@ def analyze_core(
     temp_dir: str,
     progress: Progress = lambda phase: None,
     why_bare: str = "",
+    close: bool = True,
 ) -> Report:
     """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why).
 
+    Without `close` lldb's session stays open: a process that ends anyway has the report before lldb tears anything down.
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     with ExitStack() as stack:
@@ -55,7 +57,8 @@ def analyze_core(
         if lldb is not None:
             progress("loading the core in lldb")
             process, session = open_with_lldb(lldb, core, found, files)
-            stack.callback(session.close)
+            if close:
+                stack.callback(session.close)
         else:
             process = open_bare(core, found, files, why_bare or "lldb was not used")
         facts = collect(process, progress, options.ways)

@@ -78,6 +78,8 @@ class Facts:
     """macOS x64 only: whether the chain look-up stub was linked in one piece."""
     coverage: List[Coverage] = field(default_factory=list)
     chain_walks_by_thread: Dict[int, Walker] = field(default_factory=dict)
+    stopped: Optional[str] = None
+    """Why the analysis ended early, when it did."""
 
     def wait_of(self, thread: Thread) -> Optional[Wait]:
         for wait in self.waits:

@@ -69,6 +69,14 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
     core = facts.process.corefile
     cover = {c.area: c for c in facts.coverage}
     problems: List[Tuple[str, str, str]] = []
+    if facts.stopped is not None:
+        problems.append(
+            (
+                "stopped-early",
+                "time or memory ran out before everything was looked at",
+                f"Not everything was looked at: {facts.stopped}.",
+            )
+        )
     if core is not None and core.truncated:
         problems.append(
             (

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory
@@ -106,7 +106,13 @@ class _Visited:
         return page
 
 
-def walk_cache(memory: Memory, slots: Sequence[int], sentinel: Optional[int]) -> CacheWalk:
+Expected = Callable[[int], bool]
+"""Would the dump hold this address if the process had it? If so, a pointer to it is damage; if not, nothing is known."""
+
+
+def walk_cache(
+    memory: Memory, slots: Sequence[int], sentinel: Optional[int], expected: Expected = lambda address: True
+) -> CacheWalk:
     """Walk every chain of `slots` (4096 heads). `sentinel` is the value of `empty`; None when it is not captured."""
     result = CacheWalk()
     visited = _Visited()
@@ -124,7 +130,7 @@ def walk_cache(memory: Memory, slots: Sequence[int], sentinel: Optional[int]) ->
             result.longest = end.length
         if end.kind != "sentinel":
             result.ends[bucket] = end
-            _record_end(memory, slots, bucket, head, end, result)
+            _record_end(memory, slots, bucket, head, end, result, expected)
     if sentinel is not None:
         _audit_sentinel(memory, sentinel, result)
     return result
@@ -214,7 +220,13 @@ def _damage(
 
 
 def _record_end(
-    memory: Memory, slots: Sequence[int], bucket: int, head: int, end: Termination, result: CacheWalk
+    memory: Memory,
+    slots: Sequence[int],
+    bucket: int,
+    head: int,
+    end: Termination,
+    result: CacheWalk,
+    expected: Expected,
 ) -> None:
     """Say what the odd end of a chain is: a cycle, another bucket's chain, a bad pointer, memory that is not there."""
     if end.kind == "seen":
@@ -249,12 +261,11 @@ def _record_end(
         _damage(result, "misaligned", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which is not 8-aligned")
     elif end.kind == "missing":
         result.unknown_buckets += 1
-        known = any(s.start <= end.at < s.end for s in memory.segments())
-        kind = "not-captured" if known else "unreadable"
-        result.ends[bucket] = Termination(kind, end.at, end.length)
-        _damage(
-            result, "unreadable", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which the dump does not hold"
-        )
+        damaged = expected(end.at)
+        result.ends[bucket] = Termination("unreadable" if damaged else "not-captured", end.at, end.length)
+        if damaged:
+            detail = f"the chain leads to 0x{end.at:x}, where the process has no such memory"
+            _damage(result, "unreadable", bucket, None, end.at, detail)
 
 
 def _addresses(memory: Memory, head: int, count: int) -> List[int]:

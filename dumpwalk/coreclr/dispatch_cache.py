@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
+from dumpwalk.core.process import Process
 from dumpwalk.coreclr import crst
 from dumpwalk.coreclr.chain_walk import CacheWalk, read_element, walk_cache
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, TABLE_BYTES, Layout, is_write_lock_flags
@@ -108,8 +109,19 @@ def examine_table(
     return Shape(address, table, address + LOCK_OFFSET, flags, sentinel, layout, slots, score, sampled)
 
 
-def walk(memory: Memory, shape: Shape, located_by: Sequence[str]) -> Cache:
-    return Cache(shape, list(located_by), walk_cache(memory, shape.slots, shape.sentinel))
+def walk(process: Process, shape: Shape, located_by: Sequence[str]) -> Cache:
+    """Walk and audit all chains of a cache that was found."""
+    core = process.corefile
+    segments = [(s.start, s.end) for s in core.segments] if core is not None else []
+
+    def expected(address: int) -> bool:
+        if core is None:
+            return process.live  # a live process has all of its memory
+        if core.truncated or core.kind not in ("full", "heap"):
+            return False
+        return not any(start <= address < end for start, end in segments)
+
+    return Cache(shape, list(located_by), walk_cache(process.memory, shape.slots, shape.sentinel, expected))
 
 
 def _plausible_slots(slots: Sequence[int], table: int) -> bool:
@@ -182,14 +194,11 @@ def _layout_by_structure(
     for size in sizes:
         for pattern in layouts if size not in known else ():
             row = replace(
-                pattern,
-                name="derived",
-                versions=(0, 0),
-                crst_size=size,
-                condition=None,
-                verified=DERIVED,
-                source="structure",
+                pattern, name=DERIVED, versions=(0, 0), crst_size=size, condition=None, verified=DERIVED, source="structure"
             )
-            if crst.lock_looks_sane(memory, table - size, row):
-                return row
+            state = crst.read_lock(memory, table - size, row)
+            if state is None or not state.recursive:
+                continue
+            if object_address is not None or (state.locked and state.owner_tid):
+                return row  # a free lock is mostly zeros, which stand in many places
     return None

@@ -49,18 +49,29 @@ class Walker:
     code_known: bool
 
     @property
+    def in_writer(self) -> bool:
+        """Its function takes m_writeLock before it walks (Insert, PromoteChainEntry), by symbol or by code."""
+        return self.function in (INSERT, PROMOTE_ENTRY)
+
+    @property
+    def on_cycle(self) -> bool:
+        """Its cursor stands on a cycle in which the key it looks for is not."""
+        return self.cycle is not None and not self.key_in_cycle
+
+    @property
     def stuck(self) -> bool:
-        """Proved not to leave: on the cycle, in the loop (or owner of the lock), and what it looks for is not there."""
-        if self.cycle is None or self.key_in_cycle:
+        """Proved not to leave: on the cycle, in the loop (or owner of the lock where the code is not at hand), and what it
+        looks for is not there. A writer that the lock's owner word does not name contradicts itself: not proved."""
+        if not self.on_cycle:
             return False
-        if self.loop is not None or (self.owns_lock and not self.code_known):
-            return True
-        return self.owns_lock and self.function in (INSERT, PROMOTE_ENTRY)
+        if self.in_writer or self.function is None:
+            return self.owns_lock and (self.loop is not None or not self.code_known or self.in_writer)
+        return self.loop is not None
 
     @property
     def likely(self) -> bool:
-        """On the cycle, but its code is not at hand and it does not own the lock."""
-        return self.cycle is not None and not self.stuck and not self.code_known and not self.key_in_cycle
+        """On the cycle, and something that would prove it stuck is missing or contradicts."""
+        return self.on_cycle and not self.stuck and (self.loop is not None or not self.code_known)
 
     @property
     def writer(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.coreclr.walkers import Walker
 from dumpwalk.detectors import causes, wording
 from dumpwalk.detectors.signature import signature
 from dumpwalk.report.model import Actor, Evidence, Finding
@@ -55,13 +56,7 @@ def detect(facts: Facts) -> List[Finding]:
         else []
     )
     observed += [_line(d.kind, d.detail, d.bucket) for d in walk.damage[:_SHOWN]]
-    stuck = (
-        "Nobody is shown to be walking it."
-        if not likely
-        else (
-            f"{wording.thread_words([w.thread for w in likely]).capitalize()} may stand on it, but the code there is not at hand."
-        )
-    )
+    stuck = " ".join([_standing(w) for w in likely]) or "Nobody is shown to be walking it."
     return [
         Finding(
             id=KIND,
@@ -91,3 +86,11 @@ def detect(facts: Facts) -> List[Finding]:
 
 def _line(kind: str, detail: str, bucket: int | None) -> str:
     return f"Bucket {bucket}: {kind}: {detail}." if bucket is not None else f"{kind}: {detail}."
+
+
+def _standing(walker: Walker) -> str:
+    """What is seen of a thread that stands on a cycle, and what lacks to call it stuck."""
+    who = wording.tid_words(walker.thread).capitalize()
+    if walker.in_writer and not walker.owns_lock:
+        return f"{who} stands on a cycle in {walker.function}, but the owner of m_writeLock could not be shown to be that thread."
+    return f"{who} has a register on a cycle, but the code it runs is not at hand."
