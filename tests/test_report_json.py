@@ -53,6 +53,7 @@ def test_several_cores_are_an_array_in_the_order_given() -> None:
         "path": "broken.core", "error": FAILED.error, "exit_code": 1, "error_kind": "not-a-core",
     }  # fmt: skip
     assert json.loads(json_format.dumps([])) == []
+    assert [json_format.entry_from_dict(entry) for entry in value] == [hang_self(), FAILED, SAMPLES["healthy"]()]
 
 
 def test_equal_frames_are_one_object_after_reading() -> None:

@@ -196,6 +196,14 @@ def _frame_reader() -> Reader:
     return read
 
 
+def entry_from_dict(value: Mapping[str, Any]) -> Entry:
+    """An entry of the array of several cores: a Report, or the FailedCore of a core that could not be analysed."""
+    if "verdict" not in value and "error" in value:
+        failed: FailedCore = _reader(FailedCore)(value, "core")
+        return failed
+    return from_dict(value)
+
+
 def from_dict(value: Mapping[str, Any]) -> Report:
     """The Report that `to_dict` or `json.loads` gave. Keys it does not know are ignored: the contract grows.
 
