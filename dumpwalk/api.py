@@ -1,0 +1,98 @@
+"""What Python programs and lldb sessions may call: documented in docs/api.md, and re-exported by the package."""
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
+from typing import Any, Callable, Iterator, Optional, Sequence
+
+from dumpwalk import limits
+from dumpwalk.core.process import Process
+from dumpwalk.errors import DumpwalkError, NoLldb
+from dumpwalk.report.model import FailedCore, Report
+
+
+def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
+    """The report of a core's path or of an SBTarget. Raises DumpwalkError.
+
+    A path is analysed in a child process, so that a crash of lldb is an error and not the end; inside lldb, where a fork
+    would copy the session, in this one.
+    """
+    if _is_target(core):
+        return analyze_target(core, modules)
+    path = os.fspath(core)
+    if _inside_lldb():
+        from dumpwalk.analysis.engine import Options, analyze_core
+
+        with tempfile.TemporaryDirectory(prefix="dumpwalk-") as temp_dir:
+            return analyze_core(path, Options(modules=tuple(modules)), _lldb(), temp_dir)
+    from dumpwalk import isolation
+    from dumpwalk.analysis.engine import Options
+
+    outcome = isolation.analyze_all([path], Options(modules=tuple(modules)), limits.DEFAULT_TIMEOUT_SECONDS)[0]
+    if isinstance(outcome, FailedCore):
+        error = DumpwalkError(outcome.error)
+        error.exit_code, error.kind, error.help_text = outcome.exit_code, outcome.error_kind, ""
+        raise error
+    return outcome
+
+
+def analyze_target(
+    target: Any, modules: Sequence[str] = (), progress: Callable[[str], None] = lambda phase: None
+) -> Report:
+    """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
+    from dumpwalk.analysis.engine import analyze_process
+    from dumpwalk.core.lldb_target import name_of, process_of_target
+
+    with process_of_target(_lldb(), target, modules, lambda: progress("reading the process's memory")) as process:
+        return analyze_process(process, name_of(process), progress)
+
+
+@contextmanager
+def open_core(core: Any, modules: Sequence[str] = ()) -> Iterator[Process]:
+    """The process of a core's path or of an SBTarget. Raises DumpwalkError."""
+    from dumpwalk.core.lldb_target import process_of_target
+    from dumpwalk.core.module_search import ModuleSearch
+    from dumpwalk.core.open_process import open_bare, open_with_lldb
+    from dumpwalk.core.preflight import opened_core
+
+    if _is_target(core):
+        with process_of_target(_lldb(), core, modules) as process:
+            yield process
+        return
+    with ExitStack() as stack:
+        file = stack.enter_context(opened_core(os.fspath(core)))
+        search = stack.enter_context(ModuleSearch(file, modules))
+        found = [(image, search.find(image)) for image in file.images]
+        files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
+        lldb, why = _usable_lldb()
+        if lldb is None:
+            yield open_bare(file, found, files, why)
+            return
+        process, session = open_with_lldb(lldb, file, found, files)
+        stack.callback(session.close)
+        yield process
+
+
+def _is_target(value: Any) -> bool:
+    return hasattr(value, "GetProcess") and hasattr(value, "GetTriple")
+
+
+def _inside_lldb() -> bool:
+    """In the Python of an lldb program, which sets the module's own debugger."""
+    debugger = getattr(sys.modules.get("lldb"), "debugger", None)
+    return debugger is not None and bool(debugger.IsValid())
+
+
+def _lldb() -> Any:
+    from dumpwalk.core.debugger_discovery import import_lldb
+
+    return import_lldb()
+
+
+def _usable_lldb() -> tuple[Optional[Any], str]:
+    try:
+        return _lldb(), ""
+    except NoLldb as error:
+        return None, error.sentence()
