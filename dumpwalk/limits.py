@@ -67,6 +67,15 @@ NAME_CHARACTERS = 512
 CHILD_MEMORY_FRACTION = 0.8
 """Share of the machine's memory that the analysing child may use before it is stopped."""
 
+LLDB_SHARE = 0.7
+"""Share of a core's time that the child with lldb may use; the rest is for the child without."""
+
+PHASES_SHARE = 0.75
+"""Share of the second child's time after which no further phase begins; the rest is for detectors and the report."""
+
+SIDE_BY_SIDE = 4
+"""Cores analysed at once, and never more than the processors that this process may use."""
+
 DEFAULT_TIMEOUT_SECONDS = 300
 """Per core."""
 

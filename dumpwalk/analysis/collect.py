@@ -98,7 +98,7 @@ def _locate_and_walk(
     location = _locate(process, runtime, layouts, waits, ways)
     if location.shape is None:
         return location, None
-    cache = dispatch_cache.walk(process.memory, location.shape, location.located_by)
+    cache = dispatch_cache.walk(process, location.shape, location.located_by)
     cache.others = location.others
     return location, cache
 

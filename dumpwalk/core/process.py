@@ -78,6 +78,11 @@ class Thread:
             self._frames = self.unwind()
         return self._frames
 
+    @property
+    def unwound(self) -> bool:
+        """Its frames were asked for already."""
+        return self._frames is not None
+
     def replace_frames(self, frames: List[Frame]) -> None:
         """Put back what a later layer learned (inferred names, a caller that the unwinder skipped)."""
         self._frames = frames
