@@ -36,6 +36,7 @@ def render(outcomes: Sequence[Entry]) -> str:
     )
     single = len(outcomes) == 1
     cores = [_view(clean(entry), 0 if single else number) for number, entry in enumerate(outcomes, 1)]
+    distinct = len({core.file for core in cores}) == len(cores)
     template = _environment().get_template("page.html.j2")
     page: str = template.render(
         policy=policy,
@@ -43,6 +44,7 @@ def render(outcomes: Sequence[Entry]) -> str:
         script=Markup(script),
         cores=cores,
         single=single,
+        names={core.anchor: core.file if distinct else core.path for core in cores},
         title=_title(cores, single),
         overview=summary.overview(outcomes),
         signatures=summary.signatures([clean(entry) for entry in outcomes]),

@@ -12,7 +12,7 @@ from dumpwalk.report.names import plural
 
 CHARACTER = 7.3
 """Pixels of one character of a 12-pixel monospaced font: 0.6 em, and a little."""
-HEIGHT, ROW, GAP, MARGIN = 44, 74, 118, 14
+HEIGHT, ROW, GAP, MARGIN = 44, 80, 100, 14
 LABEL = 36
 """Characters of a label; the whole one is in the node's title."""
 DRAWN_NODES = 400
@@ -36,7 +36,8 @@ class Box:
     x: float
     y: float
     width: float
-    holder: bool
+    root: bool
+    """Holds a lock, walks a circular chain, or keeps a suspension waiting: what the others wait for."""
     stuck: bool
     """In a circle of waits, or a chain that leads in a circle."""
     anchor: str
@@ -53,7 +54,11 @@ class Path:
     path: str
     x: float
     y: float
+    beside: bool
+    """Its label stands at the right of (x, y), not above."""
     label: str
+    grade: str
+    """Told beside the label where it is not sure."""
     title: str
     sure: bool
     stuck: bool
@@ -83,6 +88,7 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
     paths = tuple(_path(edge, boxes, members, drawing) for edge in drawing.edges)
     low = max(max(box.y for box in boxes.values()) + HEIGHT, max(path.y for path in paths) + 24)
     width = max(box.x + box.width for box in boxes.values()) + MARGIN
+    width = max([width, *(path.x + CHARACTER * len(path.label + path.grade) for path in paths if path.beside)])
     return GraphFigure(
         int(width), int(low + MARGIN), tuple(boxes[node.id] for node in nodes), paths,
         sum(len(members[node.id]) for node in nodes),
@@ -109,12 +115,13 @@ def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
 def _boxes(nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[str, ...]], anchor: Anchor) -> Dict[str, Box]:
     places = layout([node.id for node in nodes], [(edge.source, edge.target) for edge in drawing.edges])
     lines = {node.id: _lines(node, drawing) for node in nodes}
-    widths = {node: max(78.0, CHARACTER * max(map(display_width, text)) + 26) for node, text in lines.items()}
+    widths = {name: max(78.0, CHARACTER * max(map(display_width, text)) + 26) for name, text in lines.items()}
     columns = [0.0] * (1 + max(place.column for place in places.values()))
-    for node, place in places.items():
-        columns[place.column] = max(columns[place.column], widths[node])
+    for name, place in places.items():
+        columns[place.column] = max(columns[place.column], widths[name])
     lefts = [MARGIN + sum(columns[:i]) + GAP * i for i in range(len(columns))]
-    holders = {edge.target for edge in drawing.edges if edge.kind == "held-by"}
+    roots = {edge.target for edge in drawing.edges if edge.kind in ("held-by", "suspends")}
+    roots |= {edge.source for edge in drawing.edges if edge.kind == "walks"}
     loop = drawing.in_cycle
     boxes = {}
     for node in nodes:
@@ -123,7 +130,7 @@ def _boxes(nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[st
         kind = "group" if node.count > 1 else node.kind
         boxes[node.id] = Box(
             node.id, kind, lines[node.id], node.label, members[node.id], round(left, 1),
-            round(MARGIN + place.row * ROW, 1), round(widths[node.id], 1), node.id in holders,
+            round(MARGIN + place.row * ROW, 1), round(widths[node.id], 1), node.id in roots,
             node.id in loop or node.kind == "chain", anchor(node, members[node.id]),
         )  # fmt: skip
     return boxes
@@ -144,13 +151,13 @@ def _lines(node: Drawn, drawing: Drawing) -> Tuple[str, ...]:
 
 
 def _path(edge: GraphEdge, boxes: Dict[str, Box], members: Dict[str, Tuple[str, ...]], drawing: Drawing) -> Path:
-    path, x, y = _route(boxes[edge.source], boxes[edge.target], drawing.edges)
+    path, x, y, beside = _route(boxes[edge.source], boxes[edge.target], drawing.edges)
     word = EDGE_WORDS.get(edge.kind, edge.kind)
-    label = word if edge.grade == "proved" else f"{word}, {edge.grade}"
     stuck = _together(edge, drawing) or edge.kind == "walks"
     edges = tuple((member, edge.target) for member in members[edge.source])
     title = f"{boxes[edge.source].title} {word} {boxes[edge.target].title}, {edge.grade}: {edge.how}"
-    return Path(edges, path, round(x, 1), round(y, 1), label, title, edge.grade in SURE, stuck)
+    sure = edge.grade in SURE
+    return Path(edges, path, round(x, 1), round(y, 1), beside, word, "" if sure else edge.grade, title, sure, stuck)
 
 
 def _together(edge: GraphEdge, drawing: Drawing) -> bool:
@@ -158,8 +165,8 @@ def _together(edge: GraphEdge, drawing: Drawing) -> bool:
     return any(edge.source in circle and edge.target in circle for circle in circles)
 
 
-def _route(source: Box, target: Box, edges: Sequence[GraphEdge]) -> Tuple[str, float, float]:
-    """(path, x and y of the label)."""
+def _route(source: Box, target: Box, edges: Sequence[GraphEdge]) -> Tuple[str, float, float, bool]:
+    """(path, x and y of the label, whether the label stands beside it)."""
     centre_from, centre_to = source.x + source.width / 2, target.x + target.width / 2
     both_ways = any(edge.source == target.id and edge.target == source.id for edge in edges)
     if target.x > source.x + source.width:  # to the right
@@ -170,12 +177,13 @@ def _route(source: Box, target: Box, edges: Sequence[GraphEdge]) -> Tuple[str, f
         down = target.y > source.y
         y1 = source.y + (HEIGHT if down else 0)
         y2 = target.y + (-6 if down else HEIGHT + 6)
-        return f"M{centre_from:.1f} {y1:.1f}L{centre_to:.1f} {y2:.1f}", (centre_from + centre_to) / 2, (y1 + y2) / 2
+        path = f"M{centre_from:.1f} {y1:.1f}L{centre_to:.1f} {y2:.1f}"
+        return path, (centre_from + centre_to) / 2 + 7, (y1 + y2) / 2 + 4, True
     else:  # back, below everything between
         depth = max(source.y, target.y) + HEIGHT + 34
         y1, y2 = source.y + HEIGHT, target.y + HEIGHT + 6
         path = f"M{centre_from:.1f} {y1:.1f}C{centre_from:.1f} {depth:.1f} {centre_to:.1f} {depth:.1f} {centre_to:.1f} {y2:.1f}"
-        return path, (centre_from + centre_to) / 2, y1 + 0.75 * (depth - y1)
+        return path, (centre_from + centre_to) / 2, y1 + 0.75 * (depth - y1), False
     bend = (x1 + x2) / 2
     path = f"M{x1:.1f} {y1:.1f}C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
-    return path, bend, (y1 + y2) / 2
+    return path, bend, (y1 + y2) / 2, False

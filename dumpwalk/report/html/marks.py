@@ -12,7 +12,7 @@ INFERRED_TITLE = "inferred from the code: there is no symbol"
 
 _TOKENS = re.compile(
     r"(?P<address>\b0x[0-9a-f]{5,16}\b)"
-    r"|(?P<command>`[^`]{1,200}`)"
+    r"|(?P<command>(?<![\w`])`[a-z][^`]{1,120}`(?![\w`]))"
     r"|(?P<thread>\b[Tt]hread (?P<number>\d{1,7})\b)"
     r"|(?P<bucket>\b[Bb]ucket (?P<home>\d{1,7})\b)"
     r"|(?P<inferred>(?<![\w:~])[A-Za-z_][\w:@.$]*~(?!\w))"
@@ -51,7 +51,7 @@ def _token(match: re.Match[str], link: Link) -> Markup:
         return Markup("<code>{}</code>").format(text[1:-1])
     kind, number = ("thread", "number") if match.group("thread") else ("bucket", "home")
     target = link(kind, int(match.group(number)))
-    return Markup('<a href="#{}">{}</a>').format(target, text) if target else escape(text)
+    return Markup('<a class="ref" href="#{}">{}</a>').format(target, text) if target else escape(text)
 
 
 def function_parts(function: str) -> Tuple[str, str, str]:

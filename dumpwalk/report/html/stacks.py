@@ -6,10 +6,10 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.report import text_threads
 from dumpwalk.report.html.marks import function_parts
-from dumpwalk.report.model import Frame, Group, Report, Thread
+from dumpwalk.report.model import Actor, Frame, Group, Report, Thread
 from dumpwalk.report.names import MANAGED, base_name, frame_chain, mark, ranges
 
-CHAIN = 7
+CHAIN = 5
 """Frames named in the line of a folded group."""
 OPEN = 3
 """Groups that are unfolded when the page opens: those of the main finding's threads."""
@@ -47,11 +47,16 @@ class GroupView:
     chain: Tuple[str, ...]
     frames: Tuple[FrameView, ...]
     rows: Tuple[Row, ...]
+    roles: str
+    """As what its threads take part in the main finding: `holder, spinner`."""
     open: bool
 
 
-def group_views(report: Report, prefix: str, involved: Sequence[int]) -> List[GroupView]:
-    """The report's groups in its order, then threads that are in none. Groups of the first `involved` are open."""
+def group_views(report: Report, prefix: str, actors: Sequence[Actor]) -> List[GroupView]:
+    """Groups of the main finding's threads first, waiters after those they wait for, then the others as in the report.
+
+    Threads that the report has in no group come last, each by itself.
+    """
     locks = {lock.address: lock for lock in report.locks}
     known = {group.id for group in report.groups}
     by_group: Dict[int, List[Thread]] = {}
@@ -63,8 +68,11 @@ def group_views(report: Report, prefix: str, involved: Sequence[int]) -> List[Gr
             alone.append(thread)
     parts: List[Tuple[Optional[Group], List[Thread]]] = [(group, by_group.get(group.id, [])) for group in report.groups]
     parts += [(None, [thread]) for thread in alone]
-    place = {thread.index: number for number, (_, members) in enumerate(parts) for thread in members}
-    opened = list(dict.fromkeys(place[index] for index in involved if index in place))[:OPEN]
+    roles: Dict[int, List[str]] = {}
+    for actor in sorted(actors, key=lambda one: one.role == "waiter"):
+        roles.setdefault(actor.thread, []).append(actor.role)
+    ranks = {index: rank for rank, index in enumerate(roles)}
+    parts.sort(key=lambda part: min((ranks.get(t.index, len(ranks)) for t in part[1]), default=len(ranks)))
     views = []
     for number, (group, members) in enumerate(parts):
         rows = tuple(
@@ -74,10 +82,12 @@ def group_views(report: Report, prefix: str, involved: Sequence[int]) -> List[Gr
         state = group.state if group else members[0].state
         title = group.title if group else rows[0].text
         indexes = tuple(t.index for t in members)
+        taking = dict.fromkeys(role for index in indexes for role in roles.get(index, ()))
         views.append(
             GroupView(
                 f"{prefix}g-{number + 1}", len(members), state, title, ranges(indexes), indexes,
-                tuple(frame_chain(frames, CHAIN)), tuple(frame_view(frame) for frame in frames), rows, number in opened,
+                tuple(frame_chain(frames, CHAIN)), tuple(frame_view(frame) for frame in frames), rows, ", ".join(taking),
+                bool(taking) and number < OPEN,
             )
         )  # fmt: skip
     return views
