@@ -281,6 +281,14 @@ def test_mermaid_of_many_locks_keeps_what_matters() -> None:
     assert "68 edges more, not drawn" in drawn
 
 
+def test_a_lock_that_nobody_touches_is_not_drawn() -> None:
+    report = hang_self()
+    lone = replace(report.wait_graph.nodes[-2], id="lock-2", label="idle_lock")
+    graph = replace(report.wait_graph, nodes=(*report.wait_graph.nodes, lone))
+    for draw in (graphs.mermaid, graphs.dot):
+        assert "idle_lock" not in draw(replace(report, wait_graph=graph))
+
+
 def test_waiters_are_one_node() -> None:
     drawn = graphs.mermaid(crowd(2_000))
     assert drawn.count("\n") < 15

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Set, Tuple
 
 from dumpwalk.report.escape import clean, cut
@@ -73,7 +73,7 @@ def grouped(graph: WaitGraph) -> Drawing:
 def _limited(drawing: Drawing, edges: int) -> Drawing:
     """The most telling edges: cycles, what is held and walked, then the largest groups of waiters."""
     if len(drawing.edges) <= edges:
-        return drawing
+        return _connected(drawing)
     counts = {node.id: node.count for node in drawing.nodes}
     loop = drawing.in_cycle
 
@@ -82,9 +82,14 @@ def _limited(drawing: Drawing, edges: int) -> Drawing:
         return (not {edge.source, edge.target} <= loop, edge.kind == "waits", -counts.get(edge.source, 1), number)
 
     kept = sorted(sorted(enumerate(drawing.edges), key=rank)[:edges])
-    used = {end for _, edge in kept for end in (edge.source, edge.target)}
-    nodes = tuple(node for node in drawing.nodes if node.id in used)
-    return Drawing(nodes, tuple(edge for _, edge in kept), drawing.cycles, len(drawing.edges) - edges)
+    left_out = len(drawing.edges) - edges
+    return _connected(Drawing(drawing.nodes, tuple(edge for _, edge in kept), drawing.cycles, left_out))
+
+
+def _connected(drawing: Drawing) -> Drawing:
+    """Without the nodes that have no edge: a lock that nobody holds or waits for says nothing in a drawing."""
+    used = {end for edge in drawing.edges for end in (edge.source, edge.target)}
+    return replace(drawing, nodes=tuple(node for node in drawing.nodes if node.id in used))
 
 
 _MERMAID_UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:~()+/=-]")
@@ -127,7 +132,7 @@ def _dot_text(label: str) -> str:
 
 def dot(report: Report) -> str:
     """The whole grouped graph for Graphviz."""
-    drawing = grouped(clean(report.wait_graph))
+    drawing = _connected(grouped(clean(report.wait_graph)))
     loop = drawing.in_cycle
     shapes = {"thread": "box", "lock": "hexagon", "chain": "doublecircle", "gc": "oval"}
     ids = {node.id: f"n{number}" for number, node in enumerate(drawing.nodes)}
