@@ -2,27 +2,39 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, List
 
 NAME = "dumpwalk"
 SUMMARY = "Explain why a .NET or native process hangs, from the selected target: a core or a stopped process."
 
+_problem = ""
+
 
 def register(debugger: Any) -> None:
-    """Add the container command `dumpwalk` with its subcommands. Raises ImportError, a sentence, when packages lack."""
+    """Add the container command `dumpwalk` with its subcommands. Where packages lack, one command that says what to do."""
     try:
         from dumpwalk import lldb_commands
     except ImportError as error:
-        raise ImportError(
-            f"dumpwalk cannot be used in this lldb ({error}). Run `dumpwalk lldb-init` where it is installed, and use the "
-            "line that it prints."
-        ) from None
+        global _problem
+        _problem = (
+            f"dumpwalk cannot be used in this lldb ({error}). Run `dumpwalk lldb-init` where it is installed, and use "
+            "the line that it prints."
+        )
+        print(_problem, file=sys.stderr)
+        _handle(debugger, f'command script add -o -h "{_problem}" -f dumpwalk.lldb_init.unusable {NAME}')
+        return
     _handle(debugger, f'command container add -o -h "{SUMMARY}" {NAME}')
     for name, kind in lldb_commands.COMMANDS.items():
         add = f'-c dumpwalk.lldb_commands.{kind} {NAME} {name}'
         # -p: lldb parses and completes the options (lldb 20 and later); elsewhere the command gets its line as it is
         if not _handle(debugger, f"command script add -o -p {add}"):
             _handle(debugger, f"command script add -o {add}")
+
+
+def unusable(debugger: Any, command: str, exe_ctx: Any, result: Any, internal_dict: Any) -> None:
+    """The `dumpwalk` command of an lldb whose Python lacks packages."""
+    result.SetError(_problem)
 
 
 def _handle(debugger: Any, command: str) -> bool:

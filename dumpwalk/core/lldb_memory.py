@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.corefile import Segment
-from dumpwalk.core.memory import Extent
+from dumpwalk.core.memory import Extent, Memory
 
 BLOCK = 16 << 10
 """Bytes read at once. A bucket table is two blocks, a node's block holds its neighbours."""
@@ -24,13 +24,44 @@ SCAN_BYTES = 4 << 30
 """Readable memory that `segments` offers to whoever searches all of it. lldb reads some 300 MB a second."""
 
 
-class LldbMemory:
-    """Implements memory.Memory. `check` is called before every read from the process and may raise to stop the work."""
+READS_BETWEEN_CHECKS = 64
+"""Reads of a few bytes take about a microsecond each, and so does a question to lldb."""
 
-    def __init__(self, lldb: Any, process: Any, check: Callable[[], None] = lambda: None) -> None:
+
+class CheckedMemory:
+    """Any memory, with a question now and then whether to go on: lldb tells of a first Ctrl-C only when asked.
+
+    `check` raises to stop the work.
+    """
+
+    def __init__(self, memory: Memory, check: Callable[[], None]) -> None:
+        self._memory = memory
+        self._check = check
+        self._reads = 0
+
+    def _count(self, size: int) -> None:
+        self._reads += 1
+        if size > BLOCK or self._reads % READS_BETWEEN_CHECKS == 0:
+            self._check()
+
+    def read(self, address: int, size: int) -> Optional[bytes]:
+        self._count(size)
+        return self._memory.read(address, size)
+
+    def extent(self, address: int) -> Optional[Extent]:
+        self._count(0)
+        return self._memory.extent(address)
+
+    def segments(self) -> Sequence[Segment]:
+        return self._memory.segments()
+
+
+class LldbMemory:
+    """Implements memory.Memory."""
+
+    def __init__(self, lldb: Any, process: Any) -> None:
         self._lldb = lldb
         self._process = process
-        self._check = check
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._regions: Optional[List[Segment]] = None
 
@@ -85,7 +116,6 @@ class LldbMemory:
         return None if data is None else (page, page + 4096, data, page)
 
     def _fetch(self, address: int, size: int) -> Optional[bytes]:
-        self._check()
         if address + size > 1 << 64:
             return None
         data = self._process.ReadMemory(address, size, self._lldb.SBError())

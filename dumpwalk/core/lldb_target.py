@@ -16,7 +16,7 @@ from dumpwalk.core.arch import ARCHES, Arch, arch_for
 from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.elf_memory import memory_build_id
 from dumpwalk.core.image_memory import ImageMemory
-from dumpwalk.core.lldb_memory import LldbMemory
+from dumpwalk.core.lldb_memory import CheckedMemory, LldbMemory
 from dumpwalk.core.lldb_threads import LldbSymbols, ModuleMap, Unwinder
 from dumpwalk.core.macho_images import image_header
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
@@ -55,7 +55,7 @@ def process_of_target(
         stack.callback(_selection(process))
         core = _core_of(process)
         if core is not None:
-            yield _from_core(lldb, target, process, core, modules, stack)
+            yield _from_core(lldb, target, process, core, modules, check, stack)
         else:
             yield _through_lldb(lldb, target, process, check)
 
@@ -156,10 +156,17 @@ def _handles(process: Any) -> List[Any]:
 
 
 def _from_core(
-    lldb: Any, target: Any, process: Any, core: CoreFile, paths: Sequence[str], stack: ExitStack
+    lldb: Any,
+    target: Any,
+    process: Any,
+    core: CoreFile,
+    paths: Sequence[str],
+    check: Callable[[], None],
+    stack: ExitStack,
 ) -> Process:
-    memory = FileMemory(core.file, core.segments)
-    stack.callback(memory.close)
+    file_memory = FileMemory(core.file, core.segments)
+    stack.callback(file_memory.close)
+    memory = CheckedMemory(file_memory, check)
     search = stack.enter_context(ModuleSearch(core, paths))
     modules, files = _core_modules(lldb, target, core, search, memory)
     for file in files:
@@ -171,7 +178,7 @@ def _from_core(
     threads = []
     for handle, record in _paired(process, core):
         if record is not None:
-            threads.append(_thread(handle, arch, unwinder, record.registers, record))
+            threads.append(_thread(handle, arch, unwinder, record.registers, record, check))
     result = Process(
         arch=arch,
         os=core.os,
@@ -190,11 +197,17 @@ def _from_core(
 
 
 def _thread(
-    handle: Any, arch: Arch, unwinder: Unwinder, registers: Mapping[str, int], record: Optional[CoreThread]
+    handle: Any,
+    arch: Arch,
+    unwinder: Unwinder,
+    registers: Mapping[str, int],
+    record: Optional[CoreThread],
+    check: Callable[[], None],
 ) -> Thread:
     index, sp = handle.GetIndexID(), registers.get(arch.sp, 0)
 
     def unwind() -> List[Frame]:
+        check()
         return unwinder.frames(handle, index, sp)
 
     if record is not None:
@@ -239,7 +252,7 @@ def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None
     system, name = _platform(target)
     arch = arch_for(system, name)
     live = process.GetPluginName() not in _CORE_PLUGINS
-    memory = LldbMemory(lldb, process, check)
+    memory = CheckedMemory(LldbMemory(lldb, process), check)
     modules = [
         _described(lldb, target, module, base, memory, system) for base, module in _loaded(lldb, target).items()
     ]
@@ -250,7 +263,7 @@ def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None
     threads = []
     for handle in sorted(_handles(process), key=lambda h: h.GetIndexID()):
         check()
-        threads.append(_thread(handle, arch, unwinder, _registers(handle, arch), None))
+        threads.append(_thread(handle, arch, unwinder, _registers(handle, arch), None, check))
     pid = int(process.GetProcessID()) or None
     if live and system == "linux" and pid is not None and target.GetPlatform().GetName() == "host":
         threads = add_system_calls(pid, arch, threads)
