@@ -96,18 +96,19 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
 
 
 def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
-    """The ids that each drawn node stands for: itself, or all threads with the same outgoing edges (graphs.grouped)."""
-    out: Dict[str, List[Tuple[str, str, str]]] = {}
+    """The ids that each drawn node stands for: itself, or all threads with the same edges (graphs.grouped)."""
+    ends: Dict[str, List[Tuple[str, ...]]] = {}
     for edge in graph.edges:
-        out.setdefault(edge.source, []).append((edge.target, edge.grade, edge.kind))
-    alike: Dict[Tuple[Tuple[str, str, str], ...], List[str]] = {}
+        ends.setdefault(edge.source, []).append(("out", edge.target, edge.grade, edge.kind))
+        ends.setdefault(edge.target, []).append(("in", edge.source, edge.grade, edge.kind))
+    alike: Dict[Tuple[Tuple[str, ...], ...], List[str]] = {}
     shown = {node.id for node in drawing.nodes}
     for node in graph.nodes:
         if node.kind == "thread" and node.id not in shown:
-            alike.setdefault(tuple(sorted(out.get(node.id, []))), []).append(node.id)
+            alike.setdefault(tuple(sorted(ends.get(node.id, []))), []).append(node.id)
     found = {}
     for drawn in drawing.nodes:
-        rest = alike.get(tuple(sorted(out.get(drawn.id, []))), []) if drawn.count > 1 else []
+        rest = alike.get(tuple(sorted(ends.get(drawn.id, []))), []) if drawn.count > 1 else []
         found[drawn.id] = (drawn.id, *rest)
     return found
 
@@ -154,7 +155,7 @@ def _path(edge: GraphEdge, boxes: Dict[str, Box], members: Dict[str, Tuple[str, 
     path, x, y, beside = _route(boxes[edge.source], boxes[edge.target], drawing.edges)
     word = EDGE_WORDS.get(edge.kind, edge.kind)
     stuck = _together(edge, drawing) or edge.kind == "walks"
-    edges = tuple((member, edge.target) for member in members[edge.source])
+    edges = tuple((source, target) for source in members[edge.source] for target in members[edge.target])
     title = f"{boxes[edge.source].title} {word} {boxes[edge.target].title}, {edge.grade}: {edge.how}"
     sure = edge.grade in SURE
     return Path(edges, path, round(x, 1), round(y, 1), beside, word, "" if sure else edge.grade, title, sure, stuck)

@@ -83,6 +83,7 @@
     area.remove();
     return done ? Promise.resolve() : Promise.reject(new Error('copy'));
   }
+  all(document, '.scripted').forEach(function (part) { part.hidden = false; });
   var status = document.getElementById('copied');
   all(document, '[data-copy]').forEach(function (code) {
     var button = document.createElement('button');
