@@ -30,11 +30,23 @@ def package_of(name: str) -> Optional[str]:
     return None
 
 
+MAC_PACKAGES = {
+    "macho/incident-x64-3.1.23": "dotnet-3.1.23-osx-x64",
+    "samples/darwin-x64-10.0.9-hang-sample": "azmcp-2.0.5-darwin-x64",
+}
+
+
+def mac_package_of(name: str) -> str:
+    """Key of the package with a macOS core's image."""
+    machine = "arm64" if "arm64" in name else "x64"
+    return MAC_PACKAGES.get(name, f"azmcp-2.0.5-darwin-{machine}")
+
+
 def module_options(name: str) -> List[str]:
     """-m options for a core's own binaries."""
     from fixtures import packages
 
-    key = package_of(name)
+    key = mac_package_of(name) if name.startswith("macho/") or "darwin" in name else package_of(name)
     if key is not None:
         return ["-m", str(packages.fetch(key))]
     return ["-m", str(CORES / "bin")] if name.startswith("native-") else []
