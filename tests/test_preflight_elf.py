@@ -132,7 +132,10 @@ def test_diaginfo_gives_runtime_base_and_crash(tmp_path: Path) -> None:
     quiet = opened(tmp_path, w.createdump(loads=[*w.stacks(2), info(0, 0x7F0000000000, 2)]))
     assert quiet.runtime_base == 0x7F0000000000 and quiet.notes == ()
     crashed = opened(tmp_path, w.createdump(loads=[*w.stacks(2), info(0x7FFF00000040, 0x7F0000000000, 2)]))
-    assert any("made by a crash" in n for n in crashed.notes)
+    assert any("made by a crash" in n for n in crashed.notes) and crashed.crash_signal is None, "of an unknown kind"
+    record = w.Load(0x500000, pack("<II", 0xE0434352, 1) + bytes(144))
+    managed = opened(tmp_path, w.createdump(loads=[record, *w.stacks(2), info(0x500000, 0x7F0000000000, 2)]))
+    assert managed.crash_signal == 6 and any("unhandled managed exception" in n for n in managed.notes)
     old = opened(tmp_path, w.createdump(loads=[*w.stacks(2), info(0, 0x7F0000000000, 1)]))
     assert old.runtime_base is None, "version 1 has no such field"
     odd_order = w.core(w.prstatus(5, {}) + w.prstatus(6, {}), [info(0, 0, 2)])

@@ -47,19 +47,37 @@ def elf_producer(told: ElfNotes, memory: Memory) -> str:
     return "unknown"
 
 
-def diaginfo(memory: Memory, addresses: Sequence[int]) -> Tuple[Optional[int], List[str]]:
-    """(runtime base from DIAGINFO version 2, sentences). An exception record in it means that a crash made the dump."""
+@dataclass(frozen=True)
+class DiagInfo:
+    runtime_base: Optional[int] = None
+    """Where libcoreclr or the single-file host is loaded; version 2 and later."""
+    crash_signal: Optional[int] = None
+    """SIGSEGV or SIGABRT, which the runtime raises for the exception that the record tells of."""
+    sentences: Tuple[str, ...] = ()
+
+
+_EXCEPTIONS = {0xC0000005: ("an access violation", 11), 0xE0434352: ("an unhandled managed exception", 6)}
+"""EXCEPTION_RECORD.ExceptionCode: STATUS_ACCESS_VIOLATION (pal/inc/pal.h), EXCEPTION_COMPLUS (inc/corexcep.h)."""
+
+
+def diaginfo(memory: Memory, addresses: Sequence[int]) -> DiagInfo:
+    """createdump's DIAGINFO region: char[16], i32 version, u64 exception record at 24, u64 runtime base at 32.
+
+    An exception record in it means that a crash made the dump; its first word is the exception's code.
+    """
     for address in addresses:
         data = memory.read(address, 40)
         if data is None or data[:16] != _DIAGINFO_SIGNATURE:
             continue
         (version,) = struct.unpack_from("<i", data, 16)
         record, base = struct.unpack_from("<QQ", data, 24)
-        sentences = []
-        if version >= 1 and record:
-            sentences.append("createdump noted an exception record: this core was made by a crash")
-        return (base if version >= 2 and base else None), sentences
-    return None, []
+        runtime_base = base if version >= 2 and base else None
+        if not record:
+            return DiagInfo(runtime_base)
+        code = memory.read(record, 4)
+        what, number = _EXCEPTIONS.get(int.from_bytes(code or b"", "little"), ("an exception", None))
+        return DiagInfo(runtime_base, number, (f"createdump noted {what}: this core was made by a crash",))
+    return DiagInfo()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ tests/test_preflight_elf.py compares this reader with pyelftools. Layouts: Syste
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import IO, List, NamedTuple, Optional, Tuple
 
 from dumpwalk import limits
@@ -15,7 +16,7 @@ from dumpwalk.core import core_writer, elf_notes
 from dumpwalk.core.corefile import CoreFile, CoreImage, Segment
 from dumpwalk.core.elf_memory import memory_build_id, memory_image_end
 from dumpwalk.core.memory import FileMemory, Memory
-from dumpwalk.core.segments import lay_out
+from dumpwalk.core.segments import held_bytes, lay_out
 from dumpwalk.errors import MalformedCore, NotACore
 
 _EHDR = struct.Struct("<HHIQQQIHHHHHH")
@@ -47,7 +48,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         told = elf_notes.ElfNotes()
         for header in plausible:
             if header.kind == _PT_NOTE and header.file_size:
-                stream.seek(header.offset)
+                stream.seek(min(header.offset, size))  # a seek far behind the end is an error of its own
                 data = stream.read(min(header.file_size, limits.NOTE_BYTES, size))
                 told.cut = told.cut or len(data) < header.file_size
                 elf_notes.parse(memoryview(data), arch, told)
@@ -70,14 +71,17 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         images = _images(told, memory, segments)
         pid = told.pid
         producer = core_writer.elf_producer(told, memory)
-        runtime_base, diag_sentences = core_writer.diaginfo(memory, core_writer.DIAGINFO_LINUX)
+        diag = core_writer.diaginfo(memory, core_writer.DIAGINFO_LINUX)
         crash = core_writer.crash(told, producer, pid)
         kind = core_writer.memory_kind(
-            segments, told.threads, _file_bytes(told, segments), "rsp" if arch == "x86_64" else "sp"
+            segments,
+            told.threads,
+            held_bytes(segments, [(m.start, m.end) for m in told.mappings]),
+            "rsp" if arch == "x86_64" else "sp",
         )
     finally:
         memory.close()
-    sentences += [*crash.sentences, *diag_sentences]
+    sentences += [*crash.sentences, *diag.sentences]
     return CoreFile(
         path=path,
         file=file,
@@ -93,10 +97,10 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         threads=tuple(told.threads),
         segments=segments,
         images=images,
-        runtime_base=runtime_base,
+        runtime_base=diag.runtime_base,
         process_name=told.process_name,
         crash_thread=crash.thread,
-        crash_signal=crash.signal,
+        crash_signal=crash.signal or diag.crash_signal,
         notes=tuple(sentences),
         pac_mask=told.pac_mask,
     )
@@ -125,7 +129,7 @@ def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List
         raise NotACore(f"{path} is a core of a FreeBSD process; only cores of Linux and macOS processes are read.")
     if count == _PN_XNUM:
         # More segments than e_phnum can hold: the count is in sh_info of the first section header (gABI, elf(5)).
-        stream.seek(min(sections, 1 << 62))
+        stream.seek(min(sections, size))
         first = stream.read(64)
         if not sections or len(first) < 48:
             raise MalformedCore(f"{path} is an ELF core cut at {size} bytes, before the count of its segments.")
@@ -171,27 +175,13 @@ def _segment(header: _Header, size: int) -> Segment:
     )
 
 
-def _file_bytes(told: elf_notes.ElfNotes, segments: Tuple[Segment, ...]) -> Tuple[int, int]:
-    """(bytes of mapped files, how many of them the dump holds)."""
-    total = held = index = 0
-    for mapping in sorted(told.mappings, key=lambda m: m.start):
-        total += mapping.end - mapping.start
-        while index < len(segments) and segments[index].end <= mapping.start:
-            index += 1
-        at = index
-        while at < len(segments) and segments[at].start < mapping.end:
-            segment = segments[at]
-            held += max(0, min(segment.start + segment.file_size, mapping.end) - max(segment.start, mapping.start))
-            at += 1
-    return total, held
-
-
 def _images(told: elf_notes.ElfNotes, memory: Memory, segments: Tuple[Segment, ...]) -> Tuple[CoreImage, ...]:
     """Mapped files that are or may be code, in order of address: a run of mappings of one path that begins at offset 0.
 
     Data files (locale archives, ICU data) are left out when their first page is in the dump and shows no header.
     """
     executable = [s for s in segments if s.executable]
+    ends = [s.end for s in executable]
     images: List[CoreImage] = []
     run: Optional[Tuple[str, int, int]] = None
     ordered = sorted(told.mappings, key=lambda m: m.start)
@@ -201,7 +191,8 @@ def _images(told: elf_notes.ElfNotes, memory: Memory, segments: Tuple[Segment, .
             return
         path, base, end = run
         magic = memory.read(base, 4)
-        code = any(s.start < end and base < s.end for s in executable)
+        first = bisect_right(ends, base)
+        code = first < len(executable) and executable[first].start < end
         if magic is None or magic == b"\x7fELF" or magic[:2] == b"MZ" or code:
             images.append(CoreImage(path, base, end, memory_build_id(memory, base) if magic == b"\x7fELF" else None))
 

@@ -6,6 +6,7 @@ A kernel core holds no more of a mapped file than its first page, so everything 
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import Iterator, List, NamedTuple, Optional
 
 from dumpwalk.core import elf_notes
@@ -13,7 +14,8 @@ from dumpwalk.core.memory import Memory
 
 PT_LOAD, PT_DYNAMIC, PT_NOTE = 1, 2, 4
 _MAX_HEADERS = 128
-_MAX_NOTES = 1 << 16
+_MAX_NOTE_SEGMENTS, _MAX_NOTES = 8, 4096
+"""A build-id stands in the first few hundred bytes of notes."""
 
 
 class ProgramHeader(NamedTuple):
@@ -54,7 +56,7 @@ def memory_build_id(memory: Memory, base: int) -> Optional[str]:
     """Build-id of the image at `base`, lower-case hex; None when its notes were not captured or hold none."""
     headers = program_headers(memory, base)
     delta = bias(headers, base)
-    for header in _of(headers, PT_NOTE):
+    for header in islice(_of(headers, PT_NOTE), _MAX_NOTE_SEGMENTS):
         data = memory.read((header.address + delta) % (1 << 64), min(header.memory_size, _MAX_NOTES))
         found = elf_notes.build_id(data) if data else None
         if found:

@@ -90,11 +90,11 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
     try:
         told = macho_notes.thread_info(memory)
         threads, odd_ids = macho_notes.identify(parts.registers, stack_register, told, metadata)
-        runtime_base, crashed = core_writer.diaginfo(memory, core_writer.DIAGINFO_MACOS)
-        found = list_images(memory, segments, runtime_base, [t.registers.get(stack_register, 0) for t in threads])
+        diag = core_writer.diaginfo(memory, core_writer.DIAGINFO_MACOS)
+        found = list_images(memory, segments, diag.runtime_base, [t.registers.get(stack_register, 0) for t in threads])
     finally:
         memory.close()
-    createdump = told is not None or bool(crashed) or runtime_base is not None
+    createdump = told is not None or diag != core_writer.DiagInfo()
     producer = "createdump" if createdump else "lldb" if parts.notes else "unknown"
     if told is not None and told.cut:
         sentences.append("createdump's list of thread ids is cut")
@@ -113,9 +113,10 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
         threads=tuple(threads),
         segments=segments,
         images=found.images,
-        runtime_base=runtime_base,
+        runtime_base=diag.runtime_base,
         process_name=found.process_name,
-        notes=(*sentences, *odd_ids, *found.sentences, *crashed),
+        crash_signal=diag.crash_signal,
+        notes=(*sentences, *odd_ids, *found.sentences, *diag.sentences),
         pac_mask=_PAC_MASK if arch == "aarch64" else 0,
     )
 

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage, Segment
 from dumpwalk.core.memory import Memory, read_u64
+from dumpwalk.core.segments import held_bytes
 
 _MAGIC = b"\xcf\xfa\xed\xfe"
 MH_EXECUTE, MH_DYLIB, MH_DYLINKER, MH_BUNDLE = 2, 6, 7, 8
@@ -131,9 +132,8 @@ def list_images(
         if known and known.filetype == MH_EXECUTE and process_name is None:
             process_name = path
     texts = [(base, headers[base].text_end) for base in wanted if base in headers]
-    total, held = sum(max(0, end - base) for base, end in texts), _held(segments, texts)
     name = process_name.rsplit("/", 1)[-1] if process_name else None
-    return Found(tuple(images), name, (total, held), sentences)
+    return Found(tuple(images), name, held_bytes(segments, texts), sentences)
 
 
 def _headers(memory: Memory, segments: Sequence[Segment]) -> Iterator[Tuple[int, ImageHeader]]:
@@ -199,19 +199,6 @@ def _executable_path(memory: Memory, stack_pointers: Sequence[int]) -> Optional[
         if at >= 0:
             return _text(raw[at + 16 : at + 16 + 4096].split(b"\0")[0]) or None
     return None
-
-
-def _held(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> int:
-    held = index = 0
-    for start, end in sorted(ranges):
-        while index < len(segments) and segments[index].end <= start:
-            index += 1
-        at = index
-        while at < len(segments) and segments[at].start < end:
-            segment = segments[at]
-            held += max(0, min(segment.start + segment.file_size, end) - max(segment.start, start))
-            at += 1
-    return held
 
 
 def _text(raw: bytes) -> str:
