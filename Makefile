@@ -16,8 +16,8 @@ help: ## list the targets
 demo: setup-demo ## explain a real hang of a real .NET process from a committed core
 	@$(PY) scripts/demo.py
 
-demo-html: setup-demo ## the same, as a page: build/demo/report.html
-	@$(PY) scripts/demo.py --html
+demo-html: setup-demo ## the HTML reports of six cores: build/html/
+	@$(PY) scripts/demo_html.py
 
 test: setup-test lint ## lint, then every test
 	$(PY) -m pytest $(PYTEST_ARGS)
