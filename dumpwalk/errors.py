@@ -74,6 +74,13 @@ class TimedOut(DumpwalkError):
     help_text = "Give it longer with --timeout SECONDS."
 
 
+class Interrupted(DumpwalkError):
+    """Ctrl-C, SIGTERM or SIGHUP: every child is gone and every temporary file removed when this is raised."""
+
+    kind = "interrupted"
+    help_text = ""
+
+
 class BadOutput(DumpwalkError):
     """A file asked for with -o cannot be written, or its extension names no format."""
 

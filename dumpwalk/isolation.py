@@ -24,7 +24,7 @@ from dumpwalk import limits, scratch
 from dumpwalk.analysis.engine import Options
 from dumpwalk.child import Child, End, start
 from dumpwalk.core.debugger_discovery import Discovery, discover
-from dumpwalk.errors import DebuggerFailed, DumpwalkError, NoLldb, TimedOut
+from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut
 from dumpwalk.report.json_format import from_dict
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.worker import Job
@@ -37,7 +37,10 @@ Progress = Callable[[str, str], None]
 def analyze_all(
     paths: Sequence[str], options: Options, timeout: float, progress: Progress = lambda path, phase: None
 ) -> List[Outcome]:
-    """The outcome of each core, in the order given; some run side by side. Raises NoLldb when there is no lldb at all."""
+    """The outcome of each core, in the order given; some run side by side.
+
+    Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
+    """
     discovery = discover()
     if not discovery.usable:
         raise NoLldb(discovery.problem or "no usable lldb was found.")
@@ -78,6 +81,8 @@ class _Batch:
                     while waiting and len(self._running) < self._at_once:
                         self._begin(waiting.pop(0))
                     self._step()
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted.") from None
             finally:
                 for core in self._running:
                     core.child.kill()
