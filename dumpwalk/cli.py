@@ -137,13 +137,12 @@ def _outcomes(cores: Sequence[str], options: Any) -> Tuple[List[Any], List[Tuple
         outcomes: List[Any] = list(isolation.analyze_all(cores, engine_options, options["timeout"], progress))
     finally:
         progress.done()
-    reports, failed = isolation.split(outcomes)
-    for failure in failed:
-        click.echo(f"dumpwalk: {failure.error}", err=True)
     if options["redact"]:
         from dumpwalk.report.redact import redact
 
-        outcomes = [redact(o) if o in reports else o for o in outcomes]
+        outcomes = [redact(o) for o in outcomes]
+    for failure in isolation.split(outcomes)[1]:
+        click.echo(f"dumpwalk: {failure.error}", err=True)
     return outcomes, targets
 
 
@@ -378,11 +377,9 @@ def schema() -> None:
 @main.command("lldb-init")
 def lldb_init() -> None:
     """The line to paste into ~/.lldbinit, so that every lldb session has the dumpwalk command."""
-    _print(f"command script import {_quoted(os.path.dirname(os.path.abspath(__file__)))}")
+    from dumpwalk import lldb_init as initialisation
 
-
-def _quoted(path: str) -> str:
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if any(c in path for c in " '\"\\") else path
+    _print(initialisation.init_line())
 
 
 if __name__ == "__main__":
