@@ -85,7 +85,7 @@ def _modules(facts: Facts) -> None:
             parts.append(f"{label}: {', '.join(names[kind][:8])}{' ...' if len(names[kind]) > 8 else ''}")
     if assemblies:
         parts.append("managed assemblies are not needed")
-    lacks = names["missing"] or names["mismatched"]
+    lacks = names["missing"] or names["mismatched"] or [n for n in names["unverified"] if not n.startswith("[")]
     facts.cover("modules", "complete" if not lacks else ("partial" if matched else "none"), "; ".join(parts))
 
 

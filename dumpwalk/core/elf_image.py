@@ -8,7 +8,7 @@ Symbols of an image are the business of coreclr/image_elf.py.
 from __future__ import annotations
 
 import struct
-from typing import IO, List, NamedTuple, Optional, Tuple
+from typing import IO, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from dumpwalk.core import elf_notes
 from dumpwalk.core.elf_memory import PT_LOAD, PT_NOTE, ProgramHeader
@@ -68,6 +68,24 @@ def read_only_ranges(file: str, base: int) -> List[FileRange]:
         for h in loads
         if not h.flags & 2 and 0 <= h.address + bias < 1 << 64
     ]
+
+
+def sizeless_functions(file: str) -> FrozenSet[str]:
+    """Names of dynamic symbols for code that have no size; empty where the file has a full symbol table or is no ELF."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open(file, "rb") as stream:
+            image = ELFFile(stream)
+            table = image.get_section_by_name(".dynsym")
+            if table is None or image.get_section_by_name(".symtab") is not None:
+                return frozenset()
+            return frozenset(
+                s.name for s in table.iter_symbols() if s["st_size"] == 0 and s["st_info"]["type"] == "STT_FUNC" and s["st_value"]
+            )
+    except (OSError, ELFError, ValueError):
+        return frozenset()
 
 
 def describe(file: str, head: bytes) -> str:

@@ -8,10 +8,11 @@ Outer arm64 frames may report a stack pointer of all ones: a frame is known by i
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
+from dumpwalk.core.elf_image import sizeless_functions
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Frame, Module, Symbol
 from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
@@ -29,6 +30,7 @@ class LldbSymbols:
         self._lldb = lldb
         self._target = target
         self._names: Dict[int, Name] = {}
+        self._sizeless: Dict[str, FrozenSet[str]] = {}
 
     def address_of(self, names: Sequence[str]) -> Optional[int]:
         for name in names:
@@ -69,9 +71,21 @@ class LldbSymbols:
             return None, None, "none"
         start = symbol.GetStartAddress().GetLoadAddress(self._target)
         begin = int(start) if start != _NO_ADDRESS else None
-        if symbol.IsSynthetic() or not symbol.GetName():
+        if symbol.IsSynthetic() or not symbol.GetName() or self._stretched(symbol):
             return None, begin, "none"
         return str(symbol.GetName())[: limits.NAME_CHARACTERS * 8], begin, "symbol"
+
+    def _stretched(self, symbol: Any) -> bool:
+        """musl's assembly functions have no size in its only symbol table, and lldb stretches them over what follows:
+        everything behind `memset` would be called memset."""
+        file = symbol.GetStartAddress().GetModule().GetFileSpec()
+        name = file.GetFilename() or ""
+        if not name.startswith(("ld-musl", "libc.musl")):
+            return False
+        path = f"{file.GetDirectory()}/{name}"
+        if path not in self._sizeless:
+            self._sizeless[path] = sizeless_functions(path)
+        return symbol.GetName() in self._sizeless[path]
 
 
 class ModuleMap:

@@ -13,6 +13,17 @@ from dumpwalk.report.model import Actor, Evidence, Finding
 KIND = "dispatch-cache-damage"
 SENTENCE = "the dispatch cache breaks its own invariants, nobody is shown to be stuck on it"
 _SHOWN = 12
+_WORDS = {
+    "cycle": "a chain that runs in a circle",
+    "damaged-sentinel": "the end marker itself was written over",
+    "duplicate-key": "the same key twice in one chain",
+    "misaligned": "a link to an address that is no node",
+    "misaligned-mt": "a key that is no MethodTable address",
+    "null-end": "a chain that ends in NULL instead of the end marker",
+    "shared-node": "a node that stands in two chains",
+    "unreadable": "a link to memory that the process does not have",
+    "wrong-bucket": "a node in a bucket to which its key does not belong",
+}
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -50,7 +61,7 @@ def detect(facts: Facts) -> List[Finding]:
     count = walk.damage_count + len(walk.cycles)
     observed = (
         [
-            f"{wording.plural(len(walk.cycles), 'cyclic chain')}, in bucket {wording.ranges(c.bucket for c in walk.cycles)}."
+            f"{wording.plural(len(walk.cycles), 'cyclic chain')}, in {wording.bucket_words(c.bucket for c in walk.cycles)}."
         ]
         if walk.cycles
         else []
@@ -74,7 +85,7 @@ def detect(facts: Facts) -> List[Finding]:
             repro=tuple(wording.repro_of(evidence)),
             status="suspicious",
             summary=(
-                f"The audit of the cache found: {', '.join(kinds)}, in bucket {wording.ranges(buckets[:20]) or '(none)'}.",
+                f"The audit of the cache found, in {wording.bucket_words(buckets)}: {'; '.join(_WORDS.get(k, k) for k in kinds)}.",
                 stuck,
             ),
             actors=tuple(Actor(w.thread.index, "spinner") for w in likely),

@@ -27,6 +27,16 @@ def ranges(indexes: Iterable[int]) -> str:
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
+def bucket_words(buckets: Iterable[int]) -> str:
+    """`bucket 7`, `buckets 7 and 14`, `buckets 1, 2, 3 and 9 more`."""
+    numbers = sorted(set(buckets))
+    if len(numbers) < 2:
+        return f"bucket {numbers[0]}" if numbers else "no bucket"
+    if len(numbers) > 8:
+        return f"buckets {', '.join(map(str, numbers[:7]))} and {len(numbers) - 7} more"
+    return f"buckets {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
+
+
 def thread_words(threads: Sequence[Thread]) -> str:
     return f"thread{'' if len(threads) == 1 else 's'} {ranges(t.index for t in threads)}"
 
