@@ -20,14 +20,6 @@ from typing import IO, Any, Iterator, List, NamedTuple, Optional, Protocol, Tupl
 from dumpwalk import limits
 from dumpwalk.errors import CannotDecompress, NotACore
 
-MAGICS: Tuple[Tuple[bytes, str], ...] = (
-    (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-)
 _CORE_MAGICS = (b"\x7fELF", b"\xcf\xfa\xed\xfe")
 _BLOCK = 1 << 20
 _HOLE = 1 << 16
@@ -47,11 +39,6 @@ class Expanded(NamedTuple):
     whole: bool
     """False: the stream ended early or is damaged, `size` is what came out."""
     note: str
-
-
-def compression(head: bytes) -> Optional[str]:
-    """gzip, bzip2, xz, zip, zstd, or None when the first bytes are none of these."""
-    return next((name for magic, name in MAGICS if head.startswith(magic)), None)
 
 
 def expand(path: str, how: str, target: str) -> Expanded:

@@ -10,9 +10,6 @@ import io
 import os
 import re
 import stat
-import tarfile
-import zipfile
-import zlib
 from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from dumpwalk import limits
@@ -22,8 +19,6 @@ from dumpwalk.errors import NotFound, Unreadable
 
 _HEAD = 1 << 18
 _ZIP, _COMPRESSED = b"PK\x03\x04", (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
-_ARCHIVE_ERRORS = (OSError, EOFError, ValueError, RuntimeError, zlib.error, tarfile.TarError, zipfile.BadZipFile)
-"""What zipfile and tarfile raise for damaged archives; RuntimeError covers passwords and unknown compression."""
 
 
 class Identity(NamedTuple):
@@ -148,7 +143,23 @@ class ModuleIndex:
                     continue
 
     def _unpack(self, path: str, members: Callable[[str], Iterator[Tuple[str, int, IO[bytes]]]]) -> None:
-        """Takes out the members that have a wanted build-id, or a wanted name and no build-id in their first bytes."""
+        """Takes out the members that have a wanted build-id or a wanted name."""
+        import lzma
+        import tarfile  # with zipfile 6 ms, which a plain folder does not need
+        import zipfile
+        import zlib
+
+        # What zipfile and tarfile raise for damaged archives; RuntimeError covers passwords and unknown compression.
+        damage = (
+            OSError,
+            EOFError,
+            ValueError,
+            RuntimeError,
+            zlib.error,
+            lzma.LZMAError,
+            tarfile.TarError,
+            zipfile.BadZipFile,
+        )
         try:
             for count, (name, size, stream) in enumerate(members(path)):
                 if count >= limits.ARCHIVE_MEMBERS:
@@ -165,7 +176,7 @@ class ModuleIndex:
                     self.notes.append("the archive's members are too large to be unpacked")
                     return
                 self._remember(self._write(base, head, stream, size))
-        except _ARCHIVE_ERRORS as error:
+        except damage as error:
             reason = str(error) or type(error).__name__
             self.notes.append(f"an archive given as modules is damaged or of an unknown kind ({reason[:200]})")
 
@@ -192,6 +203,8 @@ class ModuleIndex:
 
 
 def _zip_members(path: str) -> Iterator[Tuple[str, int, IO[bytes]]]:
+    import zipfile
+
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -203,6 +216,8 @@ def _zip_members(path: str) -> Iterator[Tuple[str, int, IO[bytes]]]:
 
 def _tar_members(path: str) -> Iterator[Tuple[str, int, IO[bytes]]]:
     """One pass from front to back; links, devices and pipes are no members."""
+    import tarfile
+
     total = 0
     with tarfile.open(path, "r|*") as archive:
         for info in archive:
