@@ -217,7 +217,7 @@ def build_graph(facts: Facts) -> Graph:
                     thread_node(lock.owner),
                     "held-by",
                     "proved",
-                    f"{word.what} at 0x{word.address:x} = {word.value}",
+                    word.phrase(),
                 )
             )
     for walker in facts.walkers:

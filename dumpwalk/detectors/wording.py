@@ -90,14 +90,15 @@ def owner_evidence(lock: LockFact, what: str) -> Optional[Evidence]:
     word = lock.state.owner_word
     if word is None:
         return None
+    how = f"{word.what} of the {lock.state.implementation} at 0x{lock.state.address:x}"
     return Evidence(
         what=what,
         address=f"0x{word.address:x}",
-        value=str(word.value),
-        how=f"{word.what} of the {lock.state.implementation} at 0x{lock.state.address:x}",
+        value=word.shown,
+        how=f"{how}: {word.reading}" if word.reading else how,
         grade="proved",
-        command=f"memory read -s{word.size} -fu -c1 0x{word.address:x}",
-        shows=str(word.value),
+        command=f"memory read -s{word.size} -f{'x' if word.reading else 'u'} -c1 0x{word.address:x}",
+        shows=word.shown,
     )
 
 

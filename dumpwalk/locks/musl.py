@@ -38,8 +38,8 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         return None
     else:
         owner_tid = owner or None
-    owner_word = Word("owner", address + 4, owner) if owner_tid else None
-    words = [Word("type", address, kind), Word("lock", address + 4, lock), Word("waiters", address + 8, waiters)]
+    owner_word = Word("_m_lock", address + 4, lock, reading=f"its low 30 bits are tid {owner_tid}") if owner_tid else None
+    words = [Word("type", address, kind), Word("_m_lock", address + 4, lock), Word("waiters", address + 8, waiters)]
     return LockState(
         address=address,
         implementation="musl-mutex",
@@ -50,5 +50,5 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         waiters=waiters,
         recursive=recursive,
         owner_word=owner_word,
-        words=words + ([owner_word] if owner_word else []),
+        words=words,
     )

@@ -14,10 +14,16 @@ class Word:
     address: int
     value: int
     size: int = 4
+    reading: str = ""
+    """What it says, where that is not the plain number."""
+
+    @property
+    def shown(self) -> str:
+        """The value as a person compares it: decimal for ids and counts, hex where bits matter."""
+        return f"0x{self.value:x}" if self.reading or self.value >> 63 else str(self.value)
 
     def phrase(self) -> str:
-        shown = str(self.value) if self.value < 1 << 31 and self.what != "flags" else f"0x{self.value:x}"
-        return f"{self.what} at 0x{self.address:x} = {shown}"
+        return f"{self.what} at 0x{self.address:x} = {self.shown}" + (f" ({self.reading})" if self.reading else "")
 
 
 @dataclass
