@@ -9,6 +9,7 @@ from typing import Sequence
 
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.report.model import Coverage
+from dumpwalk.report.names import plural
 
 
 def record(facts: Facts) -> None:
@@ -44,11 +45,11 @@ def _threads(facts: Facts) -> None:
     count = len(process.threads)
     synthetic = sum(1 for t in process.threads if t.tid is None or t.tid_source == "synthetic")
     if not process.threads_complete:
-        facts.cover("threads", "partial", f"{count} threads are in the dump, others are missing")
+        facts.cover("threads", "partial", f"{plural(count, 'thread')} in the dump, others are missing")
     elif synthetic:
-        facts.cover("threads", "partial", f"{synthetic} of {count} threads have no id of their own: a position, no tid")
+        facts.cover("threads", "partial", f"{synthetic} of {plural(count, 'thread')} with no id of its own: a position, no tid")
     else:
-        facts.cover("threads", "complete", f"{count} threads with their tids")
+        facts.cover("threads", "complete", f"{plural(count, 'thread')} with tids")
 
 
 def _stacks(facts: Facts) -> None:
@@ -66,9 +67,9 @@ def _stacks(facts: Facts) -> None:
         facts.cover("stacks", "partial", cut)
     elif short:
         shown = ", ".join(map(str, short[:20])) + (" ..." if len(short) > 20 else "")
-        facts.cover("stacks", "partial", f"{len(short)} of {len(process.threads)} threads have one frame only: {shown}")
+        facts.cover("stacks", "partial", f"one frame only: {len(short)} of {plural(len(process.threads), 'thread')}: {shown}")
     else:
-        facts.cover("stacks", "complete", f"{len(process.threads)} of {len(process.threads)} threads unwound")
+        facts.cover("stacks", "complete", f"{len(process.threads)} of {plural(len(process.threads), 'thread')} unwound")
 
 
 def _modules(facts: Facts) -> None:
@@ -106,7 +107,7 @@ def _cache(facts: Facts) -> None:
     if walk.limited:
         facts.cover("dispatch-cache", "partial", "a limit was hit before all chains were walked")
     elif walk.unknown_buckets:
-        facts.cover("dispatch-cache", "partial", f"{walk.unknown_buckets} chains leave the captured memory")
+        facts.cover("dispatch-cache", "partial", f"{plural(walk.unknown_buckets, 'chain leaves', 'chains leave')} the captured memory")
     else:
         why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
         facts.cover("dispatch-cache", "complete", why)
@@ -130,12 +131,12 @@ def _locks(facts: Facts) -> None:
     unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
     uncaptured = uncaptured_lock_waits(facts)
     if uncaptured:
-        facts.cover("locks", "partial", f"{len(uncaptured)} threads wait on a futex word that is not in the dump")
+        facts.cover("locks", "partial", f"{plural(len(uncaptured), 'thread waits', 'threads wait')} on a futex word that is not in the dump")
     elif unknown:
-        facts.cover("locks", "partial", f"{len(unknown)} threads: whether they wait or run cannot be told")
+        facts.cover("locks", "partial", f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs")
     else:
         waiting = sum(len(k.waiters) for k in facts.locks)
-        facts.cover("locks", "complete", f"{len(facts.locks)} native locks in use or waited for, {waiting} waiters")
+        facts.cover("locks", "complete", f"{plural(len(facts.locks), 'native lock')} in use or waited for, {plural(waiting, 'waiter')}")
 
 
 def _managed(facts: Facts) -> None:

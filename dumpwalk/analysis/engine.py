@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.assemble import assemble
@@ -52,6 +52,7 @@ def analyze_core(
         progress("matching modules")
         search = stack.enter_context(ModuleSearch(core, options.modules, temp_dir))
         found = [(image, search.find(image)) for image in core.images]
+        core = replace(core, notes=(*core.notes, *search.notes))
         files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
         if lldb is not None:

@@ -80,5 +80,7 @@ class CoreFile:
     crash_signal: Optional[int] = None
     notes: Tuple[str, ...] = field(default_factory=tuple)
     """Sentences for the report: what was decompressed, what is odd."""
+    threads_cut: bool = False
+    """Threads are missing: the list itself is cut, or there are more than limits.THREADS."""
     pac_mask: int = 0
     """Bits that pointer authentication uses in code addresses (NT_ARM_PAC_MASK), 0 where there is none."""

@@ -190,7 +190,7 @@ def _from_core(
         symbols=symbols,
         corefile=core,
         debugger_version=_version(lldb),
-        threads_complete=not core.truncated and len(core.threads) < limits.THREADS,
+        threads_complete=not core.threads_cut,
     )
     result.__dict__["unwinder"] = unwinder
     return result

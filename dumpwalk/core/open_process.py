@@ -43,7 +43,7 @@ def open_with_lldb(
         symbols=symbols,
         corefile=core,
         debugger_version=session.version,
-        threads_complete=not core.truncated and len(core.threads) < limits.THREADS,
+        threads_complete=not core.threads_cut,
     )
     process.module_facts["limited"] = ""
     process.__dict__["unwinder"] = unwinder
@@ -127,7 +127,7 @@ def open_bare(core: CoreFile, found: Found, file_memory: Sequence[Memory], why: 
         symbols=NoSymbols(),
         corefile=core,
         debugger_version=None,
-        threads_complete=not core.truncated,
+        threads_complete=not core.threads_cut,
     )
     process.module_facts["stacks"] = why
     return process
