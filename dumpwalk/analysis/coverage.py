@@ -47,7 +47,9 @@ def _threads(facts: Facts) -> None:
     if not process.threads_complete:
         facts.cover("threads", "partial", f"{plural(count, 'thread')} in the dump, others are missing")
     elif synthetic:
-        facts.cover("threads", "partial", f"{synthetic} of {plural(count, 'thread')} with no id of its own: a position, no tid")
+        facts.cover(
+            "threads", "partial", f"{synthetic} of {plural(count, 'thread')} with no id of its own: a position, no tid"
+        )
     else:
         facts.cover("threads", "complete", f"{plural(count, 'thread')} with tids")
 
@@ -67,7 +69,9 @@ def _stacks(facts: Facts) -> None:
         facts.cover("stacks", "partial", cut)
     elif short:
         shown = ", ".join(map(str, short[:20])) + (" ..." if len(short) > 20 else "")
-        facts.cover("stacks", "partial", f"one frame only: {len(short)} of {plural(len(process.threads), 'thread')}: {shown}")
+        facts.cover(
+            "stacks", "partial", f"one frame only: {len(short)} of {plural(len(process.threads), 'thread')}: {shown}"
+        )
     else:
         facts.cover("stacks", "complete", f"{len(process.threads)} of {plural(len(process.threads), 'thread')} unwound")
 
@@ -78,7 +82,9 @@ def _modules(facts: Facts) -> None:
     if not modules:
         facts.cover("modules", "none", "the dump lists no module")
         return
-    names = {kind: sorted({m.name for m in modules if m.match == kind}) for kind in ("missing", "mismatched", "unverified")}
+    names = {
+        kind: sorted({m.name for m in modules if m.match == kind}) for kind in ("missing", "mismatched", "unverified")
+    }
     matched = sum(1 for m in modules if m.match == "matched")
     parts = [f"{matched} of {len(modules)} native files matched by build-id"]
     for kind, label in (("missing", "missing"), ("mismatched", "of another build"), ("unverified", "not verifiable")):
@@ -107,7 +113,11 @@ def _cache(facts: Facts) -> None:
     if walk.limited:
         facts.cover("dispatch-cache", "partial", "a limit was hit before all chains were walked")
     elif walk.unknown_buckets:
-        facts.cover("dispatch-cache", "partial", f"{plural(walk.unknown_buckets, 'chain leaves', 'chains leave')} the captured memory")
+        facts.cover(
+            "dispatch-cache",
+            "partial",
+            plural(walk.unknown_buckets, "chain leaves", "chains leave") + " the captured memory",
+        )
     else:
         why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
         facts.cover("dispatch-cache", "complete", why)
@@ -131,12 +141,19 @@ def _locks(facts: Facts) -> None:
     unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
     uncaptured = uncaptured_lock_waits(facts)
     if uncaptured:
-        facts.cover("locks", "partial", f"{plural(len(uncaptured), 'thread waits', 'threads wait')} on a futex word that is not in the dump")
+        facts.cover(
+            "locks",
+            "partial",
+            plural(len(uncaptured), "thread waits", "threads wait") + " on a futex word that is not in the dump",
+        )
     elif unknown:
-        facts.cover("locks", "partial", f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs")
+        facts.cover(
+            "locks", "partial", f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs"
+        )
     else:
         waiting = sum(len(k.waiters) for k in facts.locks)
-        facts.cover("locks", "complete", f"{plural(len(facts.locks), 'native lock')} in use or waited for, {plural(waiting, 'waiter')}")
+        used = plural(len(facts.locks), "native lock")
+        facts.cover("locks", "complete", f"{used} in use or waited for, {plural(waiting, 'waiter')}")
 
 
 def _managed(facts: Facts) -> None:
