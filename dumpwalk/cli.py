@@ -317,7 +317,15 @@ def _part(core: str, options: Any, view: Callable[..., str]) -> None:
     type=click.IntRange(1, limits.WALK_NODES),
     help="Nodes at most.",
 )
-@click.option("-f", "--format", "kind", default="text", show_default=True, type=click.Choice(["text", "json"]))
+@click.option(
+    "-f",
+    "--format",
+    "kind",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="What standard output gets.",
+)
 def walk(core: str, address: str, next_offset: str, end: Optional[str], words: int, limit: int, kind: str) -> None:
     """Walk any singly linked list from ADDRESS, and say how it ends.
 

@@ -33,6 +33,7 @@ STATUSES: Dict[str, str] = {
     "not-found": "inconclusive (12)",
     "truncated": "inconclusive (12)",
     "threads-unknown": "inconclusive (12)",
+    "stopped-early": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 
