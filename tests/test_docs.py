@@ -113,6 +113,20 @@ def test_the_tutorial_and_the_truth_file_agree():
     assert str(truth["spinner"]["tid"] if isinstance(truth.get("spinner"), dict) else truth["spinner_tid"]) in text
 
 
+def test_the_cores_of_the_mac_page_give_what_it_says(dumpwalk_command):
+    (block,) = fences(read("docs/macos.md"), "text")
+    assert len(block.splitlines()) == 10
+    lines = [line for line in block.splitlines() if "dumpwalk analyze" in line]
+    assert len(lines) == 2
+    verdicts = set()
+    for line in lines:
+        core = line.split("#")[0].split()[-1]
+        done = dumpwalk_command("analyze", f"{core}.xz")
+        assert done.returncode == 10 and "16 threads wait" in done.stdout
+        verdicts.add(done.stdout.splitlines()[-1])
+    assert len(verdicts) == 1, "the same signature on both machines"
+
+
 # --- commands and options -----------------------------------------------------------------------------------------------
 
 
