@@ -18,7 +18,7 @@ from dumpwalk.core.interpreter import command_for, probe
 
 OK, NOTE, LACKS, BROKEN = "ok", "note", "lacks", "broken"
 
-PACKAGES = ("click", "pyelftools", "tabulate", "networkx", "jinja2", "macholib")
+PACKAGES = ("click", "pyelftools", "tabulate", "networkx", "jinja2")
 """Run-time dependencies by their names in a package index."""
 
 

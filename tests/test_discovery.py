@@ -78,7 +78,7 @@ def tell_module(tmp_path):
     folder.mkdir()
     (folder / "tell_lldb.py").write_text(
         "import sys\n"
-        "import elftools, macholib, networkx\n"
+        "import elftools, networkx\n"
         "from dumpwalk.core.debugger_discovery import import_lldb\n"
         "print(sys.argv[1:], import_lldb().SBDebugger.GetVersionString().split()[2])\n"
         "sys.exit(11)\n",

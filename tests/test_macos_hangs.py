@@ -95,7 +95,8 @@ def test_image_check_is_a_fact_with_its_limits() -> None:
 
 def test_damage_without_a_hang() -> None:
     truth, (code, report, _) = truth_of("macho/damage-x64-10.0.9"), analyze("macho/damage-x64-10.0.9", modules=False)
-    assert (code, report["verdict"]["kind"]) == (truth["verdict"]["exit_code"], "dispatch-cache-damage") == (11, "dispatch-cache-damage")
+    assert code == truth["verdict"]["exit_code"] == 11
+    assert report["verdict"]["kind"] == "dispatch-cache-damage"
     assert {v["kind"] for v in report["dispatch_cache"]["violations"]} == {"damaged-sentinel", "wrong-bucket"}
 
 

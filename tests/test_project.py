@@ -112,7 +112,7 @@ def imports_of(path: Path) -> set:
 
 
 def test_the_package_imports_only_what_it_declares():
-    allowed = {"click", "elftools", "tabulate", "networkx", "jinja2", "macholib", "lldb", "dumpwalk"}
+    allowed = {"click", "elftools", "tabulate", "networkx", "jinja2", "lldb", "dumpwalk"}
     allowed.add("markupsafe")  # jinja2's own, always there with it
     optional = {"zstandard", "backports", "compression"}
     standard = set(getattr(sys, "stdlib_module_names", ())) | {"__future__"}

@@ -15,10 +15,10 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.core.debugger_discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
 
-DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "macholib", "altgraph")
+DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe")
 """What dumpwalk imports at run time, and what those import: all work as pure Python, so one folder serves any minor."""
 
-WORKER_NEEDS = ("elftools", "networkx", "macholib")
+WORKER_NEEDS = ("elftools", "networkx")
 """What the analysing process imports; the command line's own packages stay with the Python it was started with."""
 
 ANSWER_SECONDS = 20.0
