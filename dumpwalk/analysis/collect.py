@@ -12,7 +12,7 @@ from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
-from dumpwalk.coreclr.managed_threads import read_threads
+from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.coreclr.stub_image_check import check_stub_image
 from dumpwalk.coreclr.walk_code import walk_loop_at
@@ -56,6 +56,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     managed = None
     if runtime is not None:
         managed = phases.run("managed threads", lambda: read_threads(process, known), lambda: None)
+    _name_thread_store(locks, managed)
     facts = Facts(
         process=process,
         runtime=runtime,
@@ -184,6 +185,13 @@ def _locks(process: Process, waits: Sequence[Wait], write_lock: Optional[LockSta
         if lock.name is None:
             _name(process, lock)
     return [by_address[a] for a in sorted(by_address)]
+
+
+def _name_thread_store(locks: Sequence[LockFact], managed: Optional[ManagedThreads]) -> None:
+    """ThreadStore's own lock, at +0x10 of the object in every version (src/coreclr/vm/threads.h)."""
+    for lock in locks:
+        if managed is not None and managed.store is not None and lock.state.address == managed.store + 0x10:
+            lock.name, lock.name_source = lock_names.THREAD_STORE_LOCK, "member"
 
 
 def _owner(process: Process, state: LockState) -> Optional[Thread]:

@@ -120,6 +120,8 @@ def _cache(facts: Facts) -> None:
         )
     else:
         why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
+        if walk.links > walk.misplaced:
+            why += f"; pNext at +0x18 confirmed by {walk.links - walk.misplaced} links"
         facts.cover("dispatch-cache", "complete", why)
 
 

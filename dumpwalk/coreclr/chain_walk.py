@@ -82,6 +82,8 @@ class CacheWalk:
     """Chains that left the captured memory."""
     limited: bool = False
     misplaced: int = 0
+    links: int = 0
+    """Words at +0x18 that led to a node of the same bucket or to the sentinel: they confirm where pNext is."""
 
     @property
     def walked(self) -> str:
@@ -208,6 +210,7 @@ def _walk_bucket(
         keys.add(key)
         node = following
     result.elements += count
+    result.links += count if kind == "sentinel" else max(0, count - 1)
     return Termination(kind, node, count)
 
 

@@ -13,6 +13,9 @@ from dumpwalk.detectors import causes, wording
 from dumpwalk.detectors.signature import signature
 from dumpwalk.report.model import Actor, Evidence, Finding
 
+_WALKERS_SHOWN = 8
+"""Walkers whose registers are listed as evidence; all of them are named and counted."""
+
 
 def stuck_finding(facts: Facts, kind: str, walkers: Sequence[Walker], others: Sequence[Walker]) -> Finding:
     """One finding for the chain(s) that hold the given walkers."""
@@ -198,13 +201,15 @@ def _evidence(
             position = base + 1 + next(i for i, n in enumerate(cycle.nodes) if n.address == element.address)
             following = base + 1 + (position - base) % cycle.length
             found.append(wording.node_evidence(element, f"pNext of [{position}] is [{following}]"))
-    for walker in [*walkers, *others]:
+    shown_walkers = [*walkers, *others][:_WALKERS_SHOWN]
+    for walker in shown_walkers:
         found.extend(wording.walker_evidence(facts, walker))
     if lock is not None:
         owner = wording.owner_evidence(lock, f"the owner of {lock.label} is thread {walkers[0].thread.index}")
         if owner is not None:
             found.append(owner)
         found.extend(wording.waiters_evidence(facts, lock))
+        found.extend(wording.owner_hints(facts, lock))
     location = facts.location
     if facts.cache is not None and len(facts.cache.located_by) > 1:
         ways = " and ".join(f"by {w} ({d})" for w, d in zip(facts.cache.located_by, location.details))

@@ -51,7 +51,7 @@ def detect(facts: Facts) -> List[Finding]:
                 how="recomputed from the node's own words" if readable else "the link that leads there",
                 grade="proved",
                 command=f"memory read -s8 -fx -c4 {address}" if readable else None,
-                shows=f"0x{damage.address:x}:" if readable and damage.address is not None else None,
+                shows=f"0x{damage.address:x}" if readable and damage.address is not None else None,
             )
         )
     for walker in likely:

@@ -39,11 +39,9 @@ def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
     )
     summary = [_sentence(facts, t, locks) for t in threads]
     if behind:
-        summary.append(
-            f"{wording.plural(len(behind), 'more thread')} wait behind them: {', '.join(behind)}.".replace(
-                "thread-", ""
-            )
-        )
+        waits = wording.plural(len(behind), "more thread waits", "more threads wait")
+        numbers = wording.ranges(int(node.split("-")[1]) for node in behind)
+        summary.append(f"{waits} behind {'it' if alone else 'them'}: {numbers}.")
     return Finding(
         id=f"{KIND}-{threads[0].index}",
         kind=KIND,

@@ -130,6 +130,21 @@ def waiters_evidence(facts: Facts, lock: LockFact) -> List[Evidence]:
     return found
 
 
+def owner_hints(facts: Facts, lock: LockFact) -> List[Evidence]:
+    """macOS: the kernel's own view, the owner that each __psynch_mutexwait was told when the wait began (its 4th argument)."""
+    waits = [w for w in lock.waiters if w.call.kind == "psynch-mutex" and len(w.call.arguments) > 3]
+    owner = lock.state.owner_tid
+    if not waits or owner is None:
+        return []
+    agree = [w for w in waits if w.call.arguments[3] & 0xFFFFFFFF == owner & 0xFFFFFFFF]
+    if not agree:
+        return []
+    register = facts.process.arch.syscall_arguments[3]
+    what = f"{len(agree)} of {plural(len(waits), 'waiter')} gave the kernel this owner when the wait began"
+    how = f"4th argument of __psynch_mutexwait, thread {agree[0].thread.index}"
+    return [register_evidence(agree[0].thread, register, agree[0].thread.registers[register], what, how, "corroborated")]
+
+
 def cycle_nodes_in_order(cycle: ChainCycle, cursor: Optional[int]) -> List[Element]:
     """The loop's nodes from the cursor's on."""
     nodes = list(cycle.nodes)
