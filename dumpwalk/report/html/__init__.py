@@ -18,7 +18,7 @@ from dumpwalk import __version__
 from dumpwalk.report import summary
 from dumpwalk.report.escape import clean
 from dumpwalk.report.html.core import Core, Failed
-from dumpwalk.report.html.marks import named
+from dumpwalk.report.html.marks import inferred, named
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import base_name, count, plural
 
@@ -70,7 +70,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(named=named, count=count, base_name=base_name)
+    environment.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)
     environment.globals.update(plural=plural)
     return environment
 

@@ -5,13 +5,14 @@ import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from dumpwalk.report.html.graph_figure import CHARACTER, scale
 from dumpwalk.report.model import Cycle, WaitGraph
 from dumpwalk.report.names import count, plural
 
-CHARACTER = 7.3
 HEIGHT, GAP, MARGIN = 44, 34, 12
-TAIL, LOOP = 3, 5
-"""Elements drawn of the part before the loop and of the loop; the cursor's node besides. The table has all of them."""
+MOST = 4
+"""Elements of the part before the loop, or of the loop, that are all drawn; of more only the ends and where somebody stands."""
+CURSORS = 4
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{4,16}\b")
 _BUCKET = re.compile(r"\bbucket (\d+)\b")
 
@@ -24,8 +25,8 @@ class Element:
     x: float
     width: float
     loop: bool
-    walkers: Tuple[str, ...]
-    """Threads whose cursor stands on it."""
+    here: str
+    """Whose cursor stands on it, in words."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ChainFigure:
     elements: Tuple[Element, ...]
     width: int
     height: int
+    scale: float
     top: float
     """y of the boxes."""
     back: str
@@ -74,41 +76,43 @@ def figure(cycle: Cycle, graph: WaitGraph) -> ChainFigure:
     last = len(cycle.tail) + cycle.length
     tail = [(i, address) for i, address in enumerate(cycle.tail, 1)]
     loop = [(i, node.address) for i, node in enumerate(cycle.nodes, entry)]
-    rows = [(*row, False) for row in _elided(tail, TAIL, len(tail), standing)]
-    rows += [(*row, True) for row in _elided(loop, LOOP, cycle.length, standing)]
+    rows = [(*row, False) for row in _elided(tail, 1, len(tail), standing)]
+    rows += [(*row, True) for row in _elided(loop, 2, cycle.length, standing)]
     head = f"bucket {cycle.bucket}"
     head_width = CHARACTER * len(head) + 20
     x = MARGIN + head_width + GAP
     elements: List[Element] = []
     for position, text, inside in rows:
         width = CHARACTER * max(len(text), 10) + 20
-        walkers = tuple(standing.get(text, ())) if position else ()
-        elements.append(Element(position, text, round(x, 1), round(width, 1), inside, walkers))
+        here = _here(standing.get(text, [])) if position else ""
+        elements.append(Element(position, text, round(x, 1), round(width, 1), inside, here))
         x += width + GAP
-    top = 58.0 if any(element.walkers for element in elements) else 34.0
+    top = 58.0 if any(element.here for element in elements) else 34.0
     looped = [element for element in elements if element.loop]
     first, final = looped[0], looped[-1]
     low = top + HEIGHT
-    start = first.x + min(first.width, final.width if first is final else first.width) * 0.3
+    start = first.x + first.width * 0.3
     right = final.x + final.width + 16
     back = (
         f"M{final.x + final.width:.1f} {top + HEIGHT / 2:.1f}H{right - 8:.1f}Q{right:.1f} {top + HEIGHT / 2:.1f} "
         f"{right:.1f} {top + HEIGHT / 2 + 8:.1f}V{low + 16:.1f}Q{right:.1f} {low + 24:.1f} {right - 8:.1f} {low + 24:.1f}"
         f"H{start + 8:.1f}Q{start:.1f} {low + 24:.1f} {start:.1f} {low + 16:.1f}V{low + 6:.1f}"
     )
+    last_text = f"pNext of [{last}] is [{entry}]"
+    wide = int(max(right + 14, start + CHARACTER * len(last_text) + 30))
     return ChainFigure(
-        cycle.bucket, head, round(head_width, 1), tuple(elements), int(max(right + 14, start + 240)), int(low + 52), top, back,
-        round(start, 1), low + 42, f"pNext of [{last}] is [{entry}]", round(first.x - 9, 1),
-        round(final.x + final.width - first.x + 18, 1), f"loop of {count(cycle.length)}", _words(cycle, standing),
+        cycle.bucket, head, round(head_width, 1), tuple(elements), wide, int(low + 52), scale(wide), top, back,
+        round(start, 1), low + 42, last_text, round(first.x - 9, 1), round(final.x + final.width - first.x + 18, 1),
+        f"loop of {count(cycle.length)}", _words(cycle, standing),
     )  # fmt: skip
 
 
-def _elided(rows: Sequence[Tuple[int, str]], most: int, total: int, keep: Dict[str, List[str]]) -> List[Tuple[int, str]]:
-    """At most `most` rows and those to keep; a row (0, "12 more") for each gap. `total` counts unlisted ones at the end."""
+def _elided(rows: Sequence[Tuple[int, str]], first: int, total: int, keep: Dict[str, List[str]]) -> List[Tuple[int, str]]:
+    """The first rows, the last and those to keep; a row (0, "12 more") for each gap. `total` counts unlisted ones too."""
     shown: Set[int] = set(range(len(rows)))
-    if len(rows) > most:
-        shown = {0, 1, len(rows) - 1} | {i for i, row in enumerate(rows) if row[1] in keep}
-        shown |= set(range(min(most - 1, len(rows))))
+    if len(rows) > MOST:
+        kept = [i for i, row in enumerate(rows) if row[1] in keep]
+        shown = {*range(first), len(rows) - 1, *kept[:CURSORS]}
     out: List[Tuple[int, str]] = []
     left = 0
     for place, row in enumerate(rows):
@@ -125,6 +129,12 @@ def _elided(rows: Sequence[Tuple[int, str]], most: int, total: int, keep: Dict[s
     return out
 
 
+def _here(threads: Sequence[str]) -> str:
+    if len(threads) > 1:
+        return f"{count(len(threads))} threads stand here"
+    return f"{threads[0]} stands here" if threads else ""
+
+
 def _words(cycle: Cycle, standing: Dict[str, List[str]]) -> str:
     entry = len(cycle.tail) + 1
     before = f"{plural(len(cycle.tail), 'element')} before it, then " if cycle.tail else ""
@@ -133,6 +143,6 @@ def _words(cycle: Cycle, standing: Dict[str, List[str]]) -> str:
     text = f"Bucket {cycle.bucket}: {before}a loop of {count(cycle.length)}, entered at [{entry}] {cycle.entry}"
     text += f"; [{entry + cycle.length - 1}] points back to [{entry}]."
     for address, threads in standing.items():
-        where = f"stands on [{at[address]}] {address}" if address else "is somewhere in it"
-        text += f" The cursor of {', '.join(threads)} {where}."
+        who = f"cursors of {', '.join(threads)} stand" if len(threads) > 1 else f"cursor of {threads[0]} stands"
+        text += f" The {who} {f'on [{at[address]}] {address}' if address else 'somewhere in it'}."
     return text

@@ -12,7 +12,8 @@ from dumpwalk.report.names import plural
 
 CHARACTER = 7.3
 """Pixels of one character of a 12-pixel monospaced font: 0.6 em, and a little."""
-HEIGHT, ROW, GAP, MARGIN = 44, 80, 100, 14
+HEIGHT, ROW, GAP, MARGIN = 44, 80, 92, 14
+PAGE, SMALLEST = 1_050, 0.8
 LABEL = 36
 """Characters of a label; the whole one is in the node's title."""
 DRAWN_NODES = 400
@@ -66,8 +67,12 @@ class Path:
 
 @dataclass(frozen=True)
 class GraphFigure:
+    top: int
+    """y of the upper edge: below 0 where a path leads over the first row."""
     width: int
     height: int
+    scale: float
+    """A wide drawing is made somewhat smaller, so that what all wait for, at the right, is seen at once."""
     boxes: Tuple[Box, ...]
     paths: Tuple[Path, ...]
     nodes: int
@@ -86,13 +91,19 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
     members = _members(graph, drawing)
     boxes = _boxes(nodes, drawing, members, anchor)
     paths = tuple(_path(edge, boxes, members, drawing) for edge in drawing.edges)
-    low = max(max(box.y for box in boxes.values()) + HEIGHT, max(path.y for path in paths) + 24)
+    low = max(max(box.y for box in boxes.values()) + HEIGHT, max(path.y for path in paths) + 24) + MARGIN
+    top = min(0, int(min(path.y for path in paths)) - 24)
     width = max(box.x + box.width for box in boxes.values()) + MARGIN
     width = max([width, *(path.x + CHARACTER * len(path.label + path.grade) for path in paths if path.beside)])
     return GraphFigure(
-        int(width), int(low + MARGIN), tuple(boxes[node.id] for node in nodes), paths,
+        top, int(width), int(low - top), scale(width), tuple(boxes[node.id] for node in nodes), paths,
         sum(len(members[node.id]) for node in nodes),
     )  # fmt: skip
+
+
+def scale(width: float) -> float:
+    """Of a drawing that wide: as it is where it fits on the page, never below four fifths."""
+    return min(1.0, max(SMALLEST, PAGE / width))
 
 
 def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
@@ -152,7 +163,7 @@ def _lines(node: Drawn, drawing: Drawing) -> Tuple[str, ...]:
 
 
 def _path(edge: GraphEdge, boxes: Dict[str, Box], members: Dict[str, Tuple[str, ...]], drawing: Drawing) -> Path:
-    path, x, y, beside = _route(boxes[edge.source], boxes[edge.target], drawing.edges)
+    path, x, y, beside = _route(boxes[edge.source], boxes[edge.target], drawing.edges, list(boxes.values()))
     word = EDGE_WORDS.get(edge.kind, edge.kind)
     stuck = _together(edge, drawing) or edge.kind == "walks"
     edges = tuple((source, target) for source in members[edge.source] for target in members[edge.target])
@@ -166,25 +177,37 @@ def _together(edge: GraphEdge, drawing: Drawing) -> bool:
     return any(edge.source in circle and edge.target in circle for circle in circles)
 
 
-def _route(source: Box, target: Box, edges: Sequence[GraphEdge]) -> Tuple[str, float, float, bool]:
+def _route(source: Box, target: Box, edges: Sequence[GraphEdge], boxes: Sequence[Box]) -> Tuple[str, float, float, bool]:
     """(path, x and y of the label, whether the label stands beside it)."""
     centre_from, centre_to = source.x + source.width / 2, target.x + target.width / 2
     both_ways = any(edge.source == target.id and edge.target == source.id for edge in edges)
-    if target.x > source.x + source.width:  # to the right
-        x1, y1, x2, y2 = source.x + source.width, source.middle, target.x - 6, target.middle
-    elif source.x > target.x + target.width and not both_ways and source.x - target.x - target.width < GAP * 1.6:
-        x1, y1, x2, y2 = source.x, source.middle, target.x + target.width + 6, target.middle
-    elif source.x < target.x + target.width and target.x < source.x + source.width:  # one above the other
+    forward = target.x > source.x + source.width
+    backward = source.x > target.x + target.width
+    if (forward or (backward and not both_ways)) and not _blocked(source, target, boxes):
+        x1, x2 = (source.x + source.width, target.x - 6) if forward else (source.x, target.x + target.width + 6)
+        bend = (x1 + x2) / 2
+        y1, y2 = source.middle, target.middle
+        path = f"M{x1:.1f} {y1:.1f}C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
+        return path, bend, (y1 + y2) / 2, False
+    if not forward and not backward:  # one above the other
         down = target.y > source.y
-        y1 = source.y + (HEIGHT if down else 0)
-        y2 = target.y + (-6 if down else HEIGHT + 6)
+        y1, y2 = source.y + (HEIGHT if down else 0), target.y + (-6 if down else HEIGHT + 6)
         path = f"M{centre_from:.1f} {y1:.1f}L{centre_to:.1f} {y2:.1f}"
         return path, (centre_from + centre_to) / 2 + 7, (y1 + y2) / 2 + 4, True
+    if forward:  # over what stands between
+        y1, y2, depth = source.y, target.y - 6, min(source.y, target.y) - 40
     else:  # back, below everything between
-        depth = max(source.y, target.y) + HEIGHT + 34
-        y1, y2 = source.y + HEIGHT, target.y + HEIGHT + 6
-        path = f"M{centre_from:.1f} {y1:.1f}C{centre_from:.1f} {depth:.1f} {centre_to:.1f} {depth:.1f} {centre_to:.1f} {y2:.1f}"
-        return path, (centre_from + centre_to) / 2, y1 + 0.75 * (depth - y1), False
-    bend = (x1 + x2) / 2
-    path = f"M{x1:.1f} {y1:.1f}C{bend:.1f} {y1:.1f} {bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
-    return path, bend, (y1 + y2) / 2, False
+        y1, y2, depth = source.y + HEIGHT, target.y + HEIGHT + 6, max(source.y, target.y) + HEIGHT + 34
+    path = f"M{centre_from:.1f} {y1:.1f}C{centre_from:.1f} {depth:.1f} {centre_to:.1f} {depth:.1f} {centre_to:.1f} {y2:.1f}"
+    return path, (centre_from + centre_to) / 2, y1 + 0.75 * (depth - y1), False
+
+
+def _blocked(source: Box, target: Box, boxes: Sequence[Box]) -> bool:
+    """Whether another box stands on the straight way."""
+    left, right = sorted((source, target), key=lambda box: box.x)
+    for box in boxes:
+        if box is not source and box is not target and left.x + left.width < box.x and box.x + box.width < right.x:
+            part = (box.x + box.width / 2 - left.x) / (right.x - left.x)
+            if abs(left.middle + part * (right.middle - left.middle) - box.middle) < HEIGHT / 2 + 6:
+                return True
+    return False

@@ -15,7 +15,7 @@ _TOKENS = re.compile(
     r"|(?P<command>(?<![\w`])`[a-z][^`]{1,120}`(?![\w`]))"
     r"|(?P<thread>\b[Tt]hread (?P<number>\d{1,7})\b)"
     r"|(?P<bucket>\b[Bb]ucket (?P<home>\d{1,7})\b)"
-    r"|(?P<inferred>(?<![\w:~])[A-Za-z_][\w:@.$]*~(?!\w))"
+    r"|(?P<inferred>(?<![\w:~])[A-Za-z_][\w:@.$]*~(?![\w(]))"
 )
 
 Link = Callable[[str, int], str]
@@ -24,9 +24,11 @@ Link = Callable[[str, int], str]
 
 def named(text: str) -> Markup:
     """A name as the text report gives it; one with the mark for inferred names is set apart."""
-    if text.endswith(INFERRED_MARK):
-        return Markup('<i class="inf" title="{}">{}</i>').format(INFERRED_TITLE, text)
-    return escape(text)
+    return inferred(text) if text.endswith(INFERRED_MARK) else escape(text)
+
+
+def inferred(text: str) -> Markup:
+    return Markup('<i class="inf" title="{}">{}</i>').format(INFERRED_TITLE, text)
 
 
 def prose(text: str, link: Link) -> Markup:
@@ -43,8 +45,8 @@ def prose(text: str, link: Link) -> Markup:
 
 def _token(match: re.Match[str], link: Link) -> Markup:
     text = match.group()
-    if match.lastgroup == "inferred" or match.group("inferred"):
-        return named(text)
+    if match.group("inferred"):
+        return inferred(text)
     if match.group("address"):
         return Markup("<code>{}</code>").format(text)
     if match.group("command"):
