@@ -41,15 +41,11 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
     if kind == "json":
         from dumpwalk.report.json_format import dumps
 
-        return (
-            dumps(single if single is not None else list(outcomes))
-            if len(outcomes) > 1 or single
-            else dumps(outcomes[0])
-        )
+        return dumps(outcomes[0] if len(outcomes) == 1 else list(outcomes))
     if kind == "html":
-        from dumpwalk.report import html
+        from dumpwalk.report.html import render as render_page
 
-        return html.render(list(outcomes))
+        return render_page(list(outcomes))
     if kind in ("mermaid", "dot"):
         if single is None:
             raise Usage(f"The {kind} format draws the graph of one core.")
