@@ -72,6 +72,8 @@ class Subcommand:
             result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
         except click.ClickException as error:
             result.SetError(f"{error.format_message()} See `help dumpwalk {self.name}`.")
+        except Usage as error:
+            result.SetError(f"{error} See `help dumpwalk {self.name}`.")
         except DumpwalkError as error:
             result.SetError(error.sentence())
         except KeyboardInterrupt:
@@ -97,7 +99,8 @@ class Subcommand:
 
     def get_options_definition(self) -> Dict[str, Dict[str, Any]]:
         self._parsed = True
-        return {_long(p): _definition(p) for p in self.parameters if isinstance(p, click.Option)}
+        options = [p for p in self.parameters if isinstance(p, click.Option)]
+        return {_long(p): _definition(p, position) for position, p in enumerate(options)}
 
     def get_args_definition(self) -> List[List[Dict[str, Any]]]:
         arguments = [p for p in self.parameters if isinstance(p, click.Argument)]
@@ -303,11 +306,11 @@ def _long(option: click.Option) -> str:
     return max(option.opts, key=len).lstrip("-")
 
 
-def _definition(option: click.Option) -> Dict[str, Any]:
-    definition: Dict[str, Any] = {"required": False, "help": _help_of(option)}
-    short = next((o[1] for o in option.opts if len(o) == 2), None)
-    if short is not None:
-        definition["short_option"] = short
+def _definition(option: click.Option, position: int) -> Dict[str, Any]:
+    """lldb's description of an option. One without a letter gets an unprintable one, which lldb keeps out of its help:
+    without any letter it would give up letters altogether, and take -m for an ambiguous abbreviation."""
+    short = next((o[1] for o in option.opts if len(o) == 2), chr(1 + position))
+    definition: Dict[str, Any] = {"required": False, "help": _help_of(option), "short_option": short}
     if option.is_flag:
         return definition
     kind = _KINDS.get(option.name or "", "eArgTypeName")

@@ -1,0 +1,340 @@
+"""The dumpwalk command inside the real lldb, in batch as scripts use it: reports, help, errors, and what it leaves behind."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from tests.conftest import ROOT, unpack_core
+from tests.lldb_batch import Batch, batch, clean_environment, init_line, load, lldb_program
+from tests.real_cores import analyze, module_options
+
+SUBCOMMANDS = ("analyze", "threads", "locks", "graph", "cache", "walk", "explain")
+HANG = "hang-self"
+VERDICT = "dumpwalk-verdict: hang dispatch-cache-cycle:"
+
+
+@pytest.fixture(scope="module")
+def core() -> Path:
+    return unpack_core(HANG)
+
+
+def in_session(name: str, *commands: str) -> Batch:
+    """Commands on a committed core, opened with the folder of its binaries where there is one."""
+    before = [f'settings set target.exec-search-paths "{folder}"' for folder in module_options(name)[1:2]]
+    return batch([*before, load(unpack_core(name)), *commands])
+
+
+def sentence(done: Batch) -> str:
+    """The error of a failed batch: one line, no traceback, exit code 1."""
+    assert done.code == 1, done
+    assert "Traceback" not in done.output + done.errors
+    lines = [line for line in done.errors.splitlines() if line.strip()]
+    assert lines and lines[0].startswith("error: "), done.errors
+    return lines[0]
+
+
+# --- the line, help
+
+
+def test_help_lists_every_subcommand_and_describes_each() -> None:
+    done = batch(["help dumpwalk", *(f"help dumpwalk {name}" for name in SUBCOMMANDS)])
+    assert done.code == 0 and not done.errors, done.errors
+    listing, *each = done.output.split("(lldb) help dumpwalk")[1:]
+    for name, text in zip(SUBCOMMANDS, each):
+        assert f"{name} " in listing
+        assert len(text.splitlines()) > 3, text
+        assert "CORE" not in text, "a subcommand of the session takes no core"
+    assert "--format" in each[0] and "markdown" in each[0] and "--waiting-on" in each[1] and "--next" in each[5]
+
+
+def test_lldb_init_line_of_an_installed_package(tmp_path: Path) -> None:
+    """Beside its packages, in a folder with a space in its name: then the plain import is enough."""
+    from dumpwalk.core.interpreter import DEPENDENCIES, dependency_dirs
+
+    site = tmp_path / "site packages"
+    site.mkdir()
+    shutil.copytree(ROOT / "dumpwalk", site / "dumpwalk", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in dependency_dirs():
+        for name in DEPENDENCIES:
+            if (Path(folder) / name).is_dir():
+                (site / name).symlink_to(Path(folder) / name)
+    code = f"import sys; sys.path.insert(0, {str(site)!r}); from dumpwalk.cli import main; main()"
+    argv = [sys.executable, "-I", "-S", "-c", code, "lldb-init"]
+    done = subprocess.run(argv, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.stdout == f'command script import "{site}/dumpwalk"\n', done
+    assert VERDICT in batch([load(unpack_core(HANG)), "dumpwalk analyze"], line=done.stdout.strip()).output
+
+
+def test_an_lldb_without_the_packages_says_what_to_do() -> None:
+    done = batch(["dumpwalk analyze"], line=f'command script import "{ROOT / "dumpwalk"}"')
+    assert done.code == 1 and "Traceback" not in done.errors + done.output
+    assert "dumpwalk lldb-init" in done.errors
+
+
+def test_the_line_can_be_imported_twice(core: Path) -> None:
+    assert VERDICT in batch([init_line(), load(core), "dumpwalk analyze"]).output
+
+
+# --- the same report
+
+
+@pytest.mark.parametrize("name", ["hang-self", "hang-two", "hang-stub-gc", "damage-cross", "net9-hang-self", "native-abba"])
+def test_the_report_is_that_of_the_command_line(name: str, tmp_path: Path) -> None:
+    _, expected, _ = analyze(name)
+    more = " ".join(f'-m "{folder}"' for folder in module_options(name)[1:2])
+    done = in_session(name, f'dumpwalk analyze {more} -o "{tmp_path / "r.json"}"')
+    assert done.code == 0, done.errors
+    report = json.loads((tmp_path / "r.json").read_text())
+    for key in ("schema_version", "tool", "verdict", "runtime", "findings", "dispatch_cache", "wait_graph", "locks"):
+        assert report[key] == expected[key], key
+    assert [(t["index"], t["tid"], t["state"], t["wait"]) for t in report["threads"]] == [
+        (t["index"], t["tid"], t["state"], t["wait"]) for t in expected["threads"]
+    ]
+    assert {**report["dump"], "path": ""} == {**expected["dump"], "path": ""}
+    assert expected["verdict"]["line"] in done.output.rstrip().splitlines()[-1]
+
+
+def test_a_core_without_its_program_is_explained_all_the_same() -> None:
+    """lldb lists no module then; registers and memory are enough."""
+    _, expected, _ = analyze("net9-hang-self")
+    done = batch([load(unpack_core("net9-hang-self")), "dumpwalk analyze"])
+    assert expected["verdict"]["line"] in done.output
+
+
+def test_python_in_the_session_gets_the_same_report(core: Path, tmp_path: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    out = tmp_path / "facts.json"
+    done = in_session(
+        HANG,
+        "script import dumpwalk, json; from dumpwalk.report.json_format import to_dict; "
+        f"json.dump(to_dict(dumpwalk.analyze(lldb.target)), open({str(out)!r}, 'w'))",
+        f"script print('by path:', dumpwalk.analyze({str(core)!r}).verdict.line)",
+        "script p = dumpwalk.open_core(lldb.target).__enter__(); print('threads:', len(p.threads), p.memory is not None)",
+    )
+    assert done.code == 0 and "Traceback" not in done.output + done.errors, done
+    report = json.loads(out.read_text())
+    assert report["verdict"] == expected["verdict"] and report["findings"] == expected["findings"]
+    assert f"by path: {expected['verdict']['line']}" in done.output
+    assert f"threads: {len(expected['threads'])} True" in done.output
+
+
+def test_a_core_whose_file_was_replaced_is_read_through_lldb(core: Path, tmp_path: Path) -> None:
+    """What lldb has loaded counts, not what now lies at the same path."""
+    mine = tmp_path / "core"
+    shutil.copyfile(core, mine)
+    (tmp_path / "other").write_bytes(unpack_core("native-abba").read_bytes())
+    swap = f"script import os; os.replace({str(tmp_path / 'other')!r}, {str(mine)!r})"
+    done = batch([load(mine), swap, f'dumpwalk analyze -o "{tmp_path / "r.json"}"'])
+    assert done.code == 0, done.errors
+    _, expected, _ = analyze(HANG)
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["verdict"] == expected["verdict"]
+    evidence = [(e["address"], e["value"]) for e in report["findings"][0]["evidence"]]
+    assert evidence == [(e["address"], e["value"]) for e in expected["findings"][0]["evidence"]]
+    assert report["dump"]["format"] == "unknown", "nothing may be said of a file that was not read"
+
+
+# --- parts and formats
+
+
+def test_parts_of_the_report(core: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    cycle = expected["dispatch_cache"]["cycles"][0]
+    done = in_session(HANG, "dumpwalk locks", "dumpwalk graph", "dumpwalk cache", "dumpwalk threads --grep Insert")
+    assert done.code == 0 and not done.errors, done.errors
+    locks, graph, cache, threads = done.output.split("(lldb) dumpwalk ")[1:]
+    assert "DispatchCache::m_writeLock" in locks and "walks it" in graph and cycle["entry"] in cache
+    assert f"of {len(expected['threads'])}" in threads
+
+
+def test_threads_that_wait_for_a_lock(core: Path) -> None:
+    done = in_session(HANG, "dumpwalk threads --waiting-on DispatchCache::m_writeLock")
+    assert done.code == 0 and "15 threads of 27" in done.output
+
+
+@pytest.mark.parametrize("kind", ["json", "markdown", "html", "mermaid", "dot"])
+def test_each_format_is_what_the_command_line_prints(core: Path, kind: str) -> None:
+    done = in_session(HANG, f"dumpwalk analyze -f {kind}")
+    marks = {"json": '"schema_version": 1', "markdown": "```", "html": "<html", "mermaid": "-->|", "dot": "digraph"}
+    assert done.code == 0 and marks[kind] in done.output
+
+
+def test_several_outputs_from_one_analysis(core: Path, tmp_path: Path) -> None:
+    done = in_session(HANG, f"dumpwalk analyze -o {tmp_path}/a.json -o {tmp_path}/b.md --redact")
+    assert done.code == 0, done.errors
+    assert json.loads((tmp_path / "a.json").read_text())["redacted"] is True
+    assert (tmp_path / "b.md").read_text().startswith("#")
+
+
+def test_known_issue(core: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    done = in_session(HANG, "dumpwalk analyze --known-issue")
+    said = json.loads(done.output[done.output.rindex("\n{") :])
+    assert said["ErrorMessage"] == expected["verdict"]["line"]
+
+
+def test_walk_by_address_and_by_register(core: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    cycle = expected["dispatch_cache"]["cycles"][0]
+    holder = next(a["thread"] for a in expected["findings"][0]["actors"] if a["role"] == "holder")
+    cursor = next(e for e in expected["findings"][0]["evidence"] if "cursor" in e["what"])["command"].split()[-1]
+    done = in_session(
+        HANG, f"dumpwalk walk {cycle['head']}", f"thread select {holder}", f"dumpwalk walk ${cursor} --words 2 -f json"
+    )
+    assert done.code == 0, done.errors
+    assert f"after {len(cycle['tail'])} nodes comes a loop of {cycle['length']}" in done.output or (
+        f"a loop of {cycle['length']}, entered at {cycle['entry']}" in done.output
+    )
+    walked = json.loads(done.output[done.output.rindex("\n{") :])
+    assert walked["end"] == "cycle" and len(walked["nodes"][0]["words"]) == 2
+
+
+def test_explain() -> None:
+    done = batch(["dumpwalk explain", "dumpwalk explain lock-cycle"])
+    assert done.code == 0 and done.output.count("lock-cycle") >= 2
+
+
+# --- errors are sentences, and lldb -b ends with 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("analyze", "There is no target."),
+        ("walk 0x10", "There is no target."),
+        ("threads --grep [", "not a regular expression"),
+        ("analyze -f pdf", "'pdf' is not one of"),
+        ("analyze -o report.xyz", "names no format"),
+        ("analyze -o /no/such/folder/r.md", "cannot be written"),
+        ("analyze -m /no/such/folder", "no such file or folder"),
+        ("analyze some.core", "doesn't take any arguments"),
+        ("walk", "ADDRESS"),
+        ("walk zzz", "not a number"),
+        ("walk 0x10 --words 0", "--words"),
+        ("explain nonsense", "is no finding kind"),
+        ("bogus", "bogus"),
+    ],
+)
+def test_errors_are_sentences(command: str, words: str) -> None:
+    assert words in sentence(batch([f"dumpwalk {command}"]))
+
+
+def test_an_option_that_there_is_not_is_refused_by_lldb_itself() -> None:
+    done = batch(["dumpwalk analyze --bogus"])
+    assert done.code == 1 and "unknown or ambiguous option" in done.output + done.errors
+
+
+def test_a_target_without_a_process() -> None:
+    done = batch([f'target create "{sys.executable}"', "dumpwalk analyze"])
+    assert "has not been started" in sentence(done)
+
+
+def test_an_error_of_ours_is_a_sentence_too(core: Path) -> None:
+    broken = "script import dumpwalk.analysis.engine as e; e.collect = lambda *a, **k: 1 // 0"
+    assert "ZeroDivisionError" in sentence(batch([load(core), broken, "dumpwalk analyze"]))
+
+
+# --- an lldb that hands over the line as it is
+
+
+def test_commands_that_parse_their_line_themselves(core: Path, tmp_path: Path) -> None:
+    add = "command script add -o -c dumpwalk.lldb_commands.{0} plain-{1}"
+    done = batch(
+        [load(core), add.format("Analyze", "analyze"), add.format("Walk", "walk"), "help plain-analyze",
+         f'plain-analyze -f json -o "{tmp_path / "a b.md"}"', "plain-walk 0x10 --words 0"]
+    )  # fmt: skip
+    assert done.code == 1 and "--words" in done.errors
+    assert "--known-issue" in done.output and '"schema_version": 1' in done.output
+    assert (tmp_path / "a b.md").is_file()
+
+
+# --- the session is left as it was
+
+
+def _state(folder: Path, name: str) -> List[str]:
+    """Lines that write everything a session shows of itself into files."""
+    write = (
+        "script f = open({0!r}, 'w'); t = lldb.debugger.GetSelectedTarget(); p = t.GetProcess(); th = p.GetSelectedThread(); "
+        "print([str(m) for m in t.modules], [str(s) for m in t.modules for s in m.sections if s.GetLoadAddress(t) >= 0], "
+        "th.GetIndexID(), th.GetSelectedFrame().GetFrameID(), lldb.debugger.GetNumTargets(), p.GetState(), "
+        "lldb.debugger.GetAsync(), sep='\\n', file=f); f.close()"
+    )
+    return [write.format(str(folder / f"{name}.txt")), f"settings write -f {folder / name}.settings"]
+
+
+@pytest.mark.parametrize("name", [HANG, "net9-hang-self", "macho/incident-arm64-10.0.9"])
+def test_the_session_is_left_as_it_was(name: str, tmp_path: Path) -> None:
+    work = [f"dumpwalk {c}" for c in ("analyze", "threads", "locks", "graph", "cache", "walk $sp --limit 3")]
+    selected = ["thread select 4", "frame select 2"] if name == HANG else ["thread select 3", "frame select 0"]
+    done = in_session(name, *selected, *_state(tmp_path, "before"), *work, *_state(tmp_path, "after"))
+    assert done.code == 0, done.errors
+    for kind in ("txt", "settings"):
+        before, after = (tmp_path / f"{when}.{kind}" for when in ("before", "after"))
+        assert before.stat().st_size > 10
+        assert before.read_text() == after.read_text()
+
+
+# --- outside of lldb: the Python interface
+
+
+def _python(code: str) -> Dict[str, Any]:
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_analyze_from_python(core: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    options = module_options(HANG)[1:]
+    said = _python(
+        "import json, dumpwalk; from dumpwalk.report.json_format import to_dict; "
+        f"print(json.dumps(to_dict(dumpwalk.analyze({str(core)!r}, modules={options!r}))))"
+    )
+    assert said == expected
+
+
+def test_open_core_from_python(core: Path) -> None:
+    _, expected, _ = analyze(HANG)
+    entry = expected["dispatch_cache"]["cycles"][0]["entry"]
+    said = _python(
+        "import json, dumpwalk\n"
+        f"with dumpwalk.open_core({str(core)!r}) as process:\n"
+        "    from dumpwalk.core.memory import read_u64\n"
+        f"    node = int({entry!r}, 16)\n"
+        "    print(json.dumps([len(process.threads), len(process.threads[0].frames()), read_u64(process.memory, node + 24)]))"
+    )
+    assert said[0] == len(expected["threads"]) and said[1] > 3 and said[2] == int(entry, 16)
+
+
+def test_python_gets_errors_it_can_catch(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a core")
+    said = _python(
+        "import json, dumpwalk; from dumpwalk.errors import DumpwalkError; kinds = []\n"
+        f"for call in (dumpwalk.analyze, lambda p: dumpwalk.open_core(p).__enter__()):\n"
+        f"    for path in ({str(tmp_path / 'text')!r}, {str(tmp_path / 'none')!r}):\n"
+        "        try:\n            call(path)\n        except DumpwalkError as e:\n            kinds.append((e.kind, e.exit_code))\n"
+        "print(json.dumps(kinds))"
+    )
+    assert said == [["not-a-core", 1], ["not-found", 1]] * 2
+
+
+def test_importing_the_package_is_cheap() -> None:
+    said = _python("import sys, json; n = set(sys.modules); import dumpwalk; print(json.dumps(sorted(set(sys.modules) - n)))")
+    assert not [name for name in said if name.split(".")[0] in ("click", "elftools", "lldb", "networkx", "jinja2")]
+    assert [name for name in said if name.startswith("dumpwalk")] == ["dumpwalk"]
+
+
+def test_the_program_of_these_tests_is_real() -> None:
+    assert os.access(lldb_program(), os.X_OK) and "lldb version" in subprocess.run(
+        [lldb_program(), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    ).stdout
