@@ -131,6 +131,20 @@ def test_the_holder_stands_out_and_the_waiters_are_one_box(pages):
     assert boxes["chain-2183"]["href"] == "#chain-2183"
 
 
+def test_waiters_of_several_stacks_lead_to_the_locks_or_where_there_is_none_to_the_threads(pages):
+    for name, target in (("crowd", "#locks"), ("stub-spin", "#threads")):
+        report = SAMPLES[name]()
+        if name == "stub-spin":  # one of those that wait for the collection gets a stack of its own
+            apart = replace(report.groups[2], id=9, count=1, threads=report.groups[2].threads[:1])
+            rest = replace(report.groups[2], count=report.groups[2].count - 1, threads=report.groups[2].threads[1:])
+            threads = tuple(replace(t, group=9) if t.index == apart.threads[0] else t for t in report.threads)
+            report = replace(report, groups=(*report.groups[:2], rest, apart), threads=threads)
+        page = parse(html.render([report]))
+        groups = [e for e in page.all("a") if len(e["data-node"].split()) > 2]
+        assert [element["href"] for element in groups] == [target]
+        assert target[1:] in [element["id"] for element in page.walk()]
+
+
 def test_inferred_names_are_set_apart_and_symbols_are_not(pages):
     page = parse(pages["hang-self"])
     inferred = {element.text for element in page.all("i", class_="inf")}

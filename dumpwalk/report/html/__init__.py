@@ -35,7 +35,8 @@ def render(outcomes: Sequence[Entry]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     single = len(outcomes) == 1
-    cores = [_view(clean(entry), 0 if single else number) for number, entry in enumerate(outcomes, 1)]
+    entries = [clean(entry) for entry in outcomes]
+    cores = [_view(entry, 0 if single else number) for number, entry in enumerate(entries, 1)]
     distinct = len({core.file for core in cores}) == len(cores)
     template = _environment().get_template("page.html.j2")
     page: str = template.render(
@@ -46,8 +47,8 @@ def render(outcomes: Sequence[Entry]) -> str:
         single=single,
         names={core.anchor: core.file if distinct else core.path for core in cores},
         title=_title(cores, single),
-        overview=summary.overview(outcomes),
-        signatures=summary.signatures([clean(entry) for entry in outcomes]),
+        overview=summary.overview(entries),
+        signatures=summary.signatures(entries),
         version=__version__,
     )
     return page
