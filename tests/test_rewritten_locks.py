@@ -1,0 +1,76 @@
+"""Lock words of a real hang rewritten: what the report claims follows what memory now says, and never more."""
+from __future__ import annotations
+
+from typing import Dict, List
+
+from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.engine import report_of
+from dumpwalk.report.model import Report
+from tests.bare_process import bare_process, rewrite
+from tests.conftest import truth_of
+
+TRUTH = truth_of("hang-self")
+LOCK = int(TRUTH["lock"], 16)
+LAST = int(TRUTH["chain"][-1], 16)
+MENDED = {LAST + 0x18: int(TRUTH["sentinel"], 16)}
+
+
+def _report(words: Dict[int, int], holes: List[range]) -> Report:
+    process = rewrite(bare_process("hang-self"), words, holes)
+    return report_of(collect(process), "core", process.corefile)
+
+
+def _critical_section(count: int, recursion: int, owner: int) -> Dict[int, int]:
+    """LockCount and RecursionCount share the word at +8, OwningThread is at +0x10."""
+    return {LOCK + 8: count | recursion << 32, LOCK + 0x10: owner}
+
+
+def test_free_lock_with_waiters_and_nobody_awakened() -> None:
+    report = _report({**MENDED, **_critical_section(15 << 2, 0, 0)}, [])
+    assert (report.verdict.kind, report.verdict.exit_code) == ("lock-lost-wakeup", 11)
+    waiters = {t.tid for t in report.threads for a in report.findings[0].actors if a.thread == t.index}
+    assert waiters == set(TRUTH["waiters"])
+
+
+def test_awakened_waiter_is_a_hand_over_and_nothing_to_report() -> None:
+    report = _report({**MENDED, **_critical_section(15 << 2 | 2, 0, 0)}, [])
+    assert report.verdict.exit_code == 0
+
+
+def test_owner_that_is_no_thread() -> None:
+    gone = max(TRUTH["tids"]) + 1000
+    report = _report({**MENDED, **_critical_section(15 << 2 | 1, 1, gone)}, [])
+    assert (report.verdict.kind, report.verdict.exit_code) == ("lock-orphaned", 10)
+    assert report.locks[0].owner is not None and (report.locks[0].owner.tid, report.locks[0].owner.thread) == (gone, None)
+
+
+def test_slow_owner_is_a_note() -> None:
+    report = _report({**MENDED, **_critical_section(15 << 2 | 1, 1, TRUTH["spinner_tid"])}, [])
+    assert report.verdict.exit_code == 0
+    assert [f.kind for f in report.findings] == ["lock-contention"]
+
+
+def test_owner_word_that_names_another_thread_weakens_the_claim() -> None:
+    """The spinner stands on the cycle in Insert, but the lock says that a waiter owns it: contradictory, so not proved."""
+    report = _report(_critical_section(15 << 2 | 1, 1, TRUTH["waiters"][0]), [])
+    assert report.verdict.exit_code != 0
+    for finding in report.findings:
+        for evidence in finding.evidence:
+            if "owner" in evidence.what and evidence.grade == "proved":
+                assert str(TRUTH["spinner_tid"]) != evidence.value
+    assert "holding DispatchCache::m_writeLock" not in report.verdict.line
+
+
+def test_key_that_is_in_the_loop_ends_the_walk() -> None:
+    """A spinner whose key the loop's node holds is about to leave: no hang by it."""
+    key = TRUTH["key"]
+    report = _report({LAST: int(key["mt"], 16), LAST + 8: int(key["token"], 16)}, [])
+    assert report.verdict.status != "hang" and report.dispatch_cache is not None
+    assert report.dispatch_cache.cycles[0].length == 1
+
+
+def test_node_whose_page_is_not_in_the_dump_is_unknown_not_healthy() -> None:
+    page = LAST & ~0xFFF
+    report = _report({}, [range(page, page + 0x1000)])
+    assert report.dispatch_cache is not None and report.dispatch_cache.walked == "partial"
+    assert report.verdict.exit_code in (11, 12)
