@@ -13,6 +13,7 @@ import pytest
 from dumpwalk.report import html, text
 from dumpwalk.report.json_format import dumps
 from dumpwalk.report.model import FailedCore
+from tests.conftest import ROOT
 from tests.html_pages import DEMO_CORES, Element, drawn_edges, drawn_nodes, joined_nodes, parse, real_page
 from tests.report_samples import HOSTILE, SAMPLES, crowd, hang_self, hostile
 
@@ -245,6 +246,14 @@ def test_the_same_report_gives_the_same_bytes():
 
 def test_the_hostile_text_is_really_hostile():
     assert "<script>" in HOSTILE and "\u202e" in HOSTILE
+
+
+def test_the_pages_that_are_tested_are_those_of_make_demo_html(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import demo_html
+
+    assert {page.name: page.core for page in demo_html.DEMOS} == DEMO_CORES
+    assert sorted(page.exit_code for page in demo_html.DEMOS) == [0, 10, 10, 10, 11, 12]
 
 
 @pytest.mark.images
