@@ -89,7 +89,7 @@ def _linux(kind: str, arguments: Tuple[int, ...], how: str, by_code: bool) -> Sy
         return SystemCall(True, "futex", arguments, how, by_code)
     if kind == "futex":
         return SystemCall(True, "other", arguments, how, by_code)
-    return SystemCall(True, "sleep" if kind == "restart" else kind, arguments, how, by_code)
+    return SystemCall(True, "timed-wait" if kind == "restart" else kind, arguments, how, by_code)
 
 
 def _futex_arguments(arguments: Tuple[int, ...]) -> bool:

@@ -103,7 +103,7 @@ class Frame:
 @dataclass(frozen=True)
 class Wait:
     kind: str
-    """mutex, condition, gc, futex, sleep, poll, read, syscall: what the thread's system call is for."""
+    """mutex, condition, futex, timed-wait, sleep, poll, read, syscall: what the thread's system call is for."""
     address: Optional[str]
     """The word or object it waits on."""
     lock: Optional[str]
