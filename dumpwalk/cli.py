@@ -134,7 +134,9 @@ def _outcomes(cores: Sequence[str], options: Any) -> Tuple[List[Any], List[Tuple
     progress = _Progress(options["verbose"], len(cores))
     engine_options = Options(modules=tuple(options["modules"]), sha256=options["sha256"])
     try:
-        outcomes: List[Any] = list(isolation.analyze_all(cores, engine_options, options["timeout"], progress))
+        outcomes: List[Any] = isolation.analyze_all(
+            cores, engine_options, options["timeout"], progress, lambda: output.prepare(options["kind"])
+        )
     finally:
         progress.done()
     if options["redact"]:

@@ -25,7 +25,7 @@ from dumpwalk.analysis.engine import Options
 from dumpwalk.child import Child, End, start
 from dumpwalk.core.debugger_discovery import Discovery, discover
 from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut
-from dumpwalk.report.json_format import from_dict
+from dumpwalk.report.json_format import from_wire
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.worker import Job
 
@@ -35,9 +35,13 @@ Progress = Callable[[str, str], None]
 
 
 def analyze_all(
-    paths: Sequence[str], options: Options, timeout: float, progress: Progress = lambda path, phase: None
+    paths: Sequence[str],
+    options: Options,
+    timeout: float,
+    progress: Progress = lambda path, phase: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> List[Outcome]:
-    """The outcome of each core, in the order given; some run side by side.
+    """The outcome of each core, in the order given; some run side by side. `meanwhile` is called once they do.
 
     Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
     """
@@ -45,7 +49,7 @@ def analyze_all(
     if not discovery.usable:
         raise NoLldb(discovery.problem or "no usable lldb was found.")
     scratch.sweep()
-    return _Batch(paths, options, timeout, discovery, progress).run()
+    return _Batch(paths, options, timeout, discovery, progress).run(meanwhile)
 
 
 @dataclass
@@ -73,13 +77,16 @@ class _Batch:
         self._running: List[_Core] = []
         self._at_once = min(len(self._paths), _processors(), limits.SIDE_BY_SIDE)
 
-    def run(self) -> List[Outcome]:
+    def run(self, meanwhile: Callable[[], None]) -> List[Outcome]:
         waiting = list(range(len(self._paths)))
+        idle = [meanwhile]
         with _told_to_end():
             try:
                 while waiting or self._running:
                     while waiting and len(self._running) < self._at_once:
                         self._begin(waiting.pop(0))
+                    while idle:
+                        idle.pop()()
                     self._step()
             except KeyboardInterrupt:
                 raise Interrupted("interrupted.") from None
@@ -159,7 +166,7 @@ def _outcome(path: str, end: End) -> Optional[Outcome]:
     """What a child brought back: a report, or an error that another child would meet too. None: it failed."""
     if end.error is not None:
         return FailedCore(path, end.error["error"], end.error["exit_code"], end.error["error_kind"])
-    return from_dict(end.report) if end.report is not None else None
+    return from_wire(end.report) if end.report is not None else None
 
 
 def _processors() -> int:

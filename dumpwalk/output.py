@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import List, Sequence, Tuple, Union
 
@@ -15,6 +16,7 @@ EXTENSIONS = {
     ".json": "json", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".txt": "text",
     ".mmd": "mermaid", ".dot": "dot",
 }  # fmt: skip
+_RENDERERS = {"text": "dumpwalk.report.text", "markdown": "dumpwalk.report.markdown", "html": "dumpwalk.report.html"}
 FILE_WIDTH = 120
 """Columns of a text report that goes to a file or a pipe."""
 
@@ -59,6 +61,12 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
     from dumpwalk.report import text
 
     return text.render(single, width, color) if single else summary.render_text(list(outcomes), width, color)
+
+
+def prepare(kind: str) -> None:
+    """Import what `render` will need, while children work."""
+    if kind in _RENDERERS:
+        importlib.import_module(_RENDERERS[kind])
 
 
 def write(file: str, content: str) -> None:

@@ -7,6 +7,7 @@ The child never touches the parent's standard streams, ignores Ctrl-C (the paren
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from dumpwalk.analysis.budget import end_phases_after
 from dumpwalk.analysis.engine import Options, analyze_core
 from dumpwalk.core.debugger_discovery import Discovery, import_lldb
 from dumpwalk.errors import DebuggerFailed, DumpwalkError
-from dumpwalk.report.json_format import to_dict
+from dumpwalk.report.json_format import to_wire
 
 JOB_VARIABLE = "DUMPWALK_JOB"
 _WORDS = 300
@@ -62,6 +63,7 @@ def run(job: Job, writer: int, discovery: Optional[Discovery]) -> NoReturn:
 
 
 def _prepare(job: Job) -> None:
+    gc.disable()  # 250,000 frames that all stay: looking through them for garbage was a quarter of the time
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -89,8 +91,8 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
             end_phases_after(job.seconds * limits.PHASES_SHARE)
         options = Options(modules=tuple(job.modules), sha256=job.sha256)
         report = analyze_core(job.file, options, lldb, job.temp_dir, progress, job.why_bare, close=False)
-        answer = to_dict(report)
-        answer["dump"]["path"] = job.path
+        answer = to_wire(report)
+        answer["report"]["dump"]["path"] = job.path
     except DebuggerFailed as error:
         _send(writer, "f", f"was refused: {str(error).rstrip('.')}")
         return

@@ -57,6 +57,7 @@ class _Frames:
 
     def __init__(self) -> None:
         self._known: Dict[Tuple[Any, ...], model.Frame] = {}
+        self._stacks: Dict[Tuple[int, ...], Tuple[model.Frame, ...]] = {}
 
     def of(self, frame: core_process.Frame) -> model.Frame:
         key = (frame.pc, frame.function, frame.name_source, frame.trust, frame.managed)
@@ -75,20 +76,31 @@ class _Frames:
             self._known[key] = known
         return known
 
+    def stack(self, frames: Sequence[core_process.Frame]) -> Tuple[model.Frame, ...]:
+        """The frames of a thread; equal stacks are one object too."""
+        of = self.of
+        shown = tuple([of(f) for f in frames])
+        return self._stacks.setdefault(tuple([id(f) for f in shown]), shown)
+
 
 def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], Tuple[model.Group, ...]]:
     records = {(r.os_tid or 0) & 0xFFFFFFFF: r for r in (facts.managed.threads if facts.managed else ()) if r.os_tid}
     waits = {w.thread.index: w for w in facts.waits}
     by_stack: Dict[Tuple[Any, ...], List[int]] = {}
+    likeness: Dict[int, Tuple[Any, ...]] = {}
     prepared = []
     for thread in facts.process.threads:
-        shown = tuple(frames.of(f) for f in thread.frames())
+        shown = frames.stack(thread.frames())
+        like = likeness.get(id(shown))
+        if like is None:
+            like = tuple((f.function, f.module) if f.function else (f.pc, f.module) for f in shown)
+            likeness[id(shown)] = like
         wait = waits.get(thread.index)
         state = wait.state if wait else "unknown"
         lock = f"0x{wait.lock.address:x}" if wait and wait.lock else None
         if wait is not None and wait.lock is not None:
             state = "waiting"
-        key = (state, lock, tuple((f.function, f.module) if f.function else (f.pc, f.module) for f in shown))
+        key = (state, lock, like)
         by_stack.setdefault(key, []).append(thread.index)
         prepared.append((thread, shown, wait, state, lock, key))
     ordered = sorted(by_stack.items(), key=lambda item: (-len(item[1]), item[1][0]))

@@ -6,6 +6,7 @@ debugger.cpp, tieredcompilation.cpp) and SystemNative signal handling; only fram
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Optional, Tuple
 
 from dumpwalk.analysis.facts import Facts
@@ -40,14 +41,19 @@ def role_of(facts: Facts, thread: Thread, record: Any) -> Optional[str]:
     if record is not None and managed is not None and managed.finalizer == record.address:
         return "finalizer"
     for frame in thread.frames():
-        if frame.function:
-            name = plain(frame.function)
-            for prefix, role in _BY_FRAME:
-                if name.startswith(prefix):
-                    return role
+        role = _role_by(frame.function) if frame.function else None
+        if role is not None:
+            return role
     if thread.tid is not None and thread.tid == facts.process.pid and facts.process.os == "linux":
         return "main"
     return None
+
+
+@lru_cache(maxsize=10_000)
+def _role_by(function: str) -> Optional[str]:
+    """What a thread with this function on its stack is for."""
+    name = plain(function)
+    return next((role for prefix, role in _BY_FRAME if name.startswith(prefix)), None)
 
 
 def title_of(facts: Facts, thread: model.Thread) -> str:

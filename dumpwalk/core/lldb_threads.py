@@ -8,13 +8,13 @@ Outer arm64 frames may report a stack pointer of all ones: a frame is known by i
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.elf_image import sizeless_functions
 from dumpwalk.core.memory import Memory
-from dumpwalk.core.process import Frame, Module, Symbol
+from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol, no_registers
 from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
 
 _NO_ADDRESS = 0xFFFFFFFFFFFFFFFF
@@ -29,7 +29,6 @@ class LldbSymbols:
     def __init__(self, lldb: Any, target: Any) -> None:
         self._lldb = lldb
         self._target = target
-        self._names: Dict[int, Name] = {}
         self._sizeless: Dict[str, FrozenSet[str]] = {}
 
     def address_of(self, names: Sequence[str]) -> Optional[int]:
@@ -55,12 +54,9 @@ class LldbSymbols:
             return None
         return Symbol(str(symbol.GetName()), int(start), resolved.GetModule().GetFileSpec().GetFilename())
 
-    def function_of(self, pc: int, frame: Any) -> Name:
-        """The function around a frame's pc, from the frame's own symbol; asked once per pc."""
-        known = self._names.get(pc)
-        if known is None:
-            known = self._names[pc] = self._name(frame.GetSymbol())
-        return known
+    def function_of(self, frame: Any) -> Name:
+        """The function around a frame's pc, from the frame's own symbol."""
+        return self._name(frame.GetSymbol())
 
     def function_at(self, address: int) -> Name:
         """The function around any code address; a made-up name gives its start only."""
@@ -104,6 +100,29 @@ class ModuleMap:
         return module if address < (module.end or 0) else None
 
 
+class _Place(NamedTuple):
+    """What all frames of one pc share, in the order of Frame's fields."""
+
+    pc: int
+    module: Optional[Module]
+    function: Optional[str]
+    offset: Optional[int]
+    name_source: str
+    managed: bool
+
+
+def _registers_of(thread: Any) -> FrameRegisters:
+    """Registers of a thread's frames. lldb keeps the frames; holding on to its objects for them would double their cost."""
+
+    def register(index: int, name: str) -> Optional[int]:
+        value = thread.GetFrameAtIndex(index).FindRegister(name)
+        if not value.IsValid() or value.GetValue() is None:
+            return None
+        return int(value.GetValueAsUnsigned())
+
+    return register
+
+
 class Unwinder:
     """Frames of one thread: lldb's, then by frame pointer where lldb stops early, then by a scan where neither works."""
 
@@ -127,6 +146,7 @@ class Unwinder:
         segments = [s for s in memory.segments() if s.executable]
         self._executable = [(s.start, s.end) for s in segments]
         self._executable_starts = [s.start for s in segments]
+        self._places: Dict[int, _Place] = {}
         self.limited: List[int] = []
         """Index ids of threads whose stack was cut at the frame limit."""
 
@@ -138,80 +158,72 @@ class Unwinder:
 
     def frames(self, thread: Any, index_id: int, sp: int) -> List[Frame]:
         frames: List[Frame] = []
+        registers = _registers_of(thread)
         last: Any = None
-        for index in range(limits.FRAMES_PER_THREAD):
+        count = min(thread.GetNumFrames(), limits.FRAMES_PER_THREAD)
+        for index in range(count):
             frame = thread.GetFrameAtIndex(index)
-            if not frame.IsValid():
+            pc = frame.GetPC()
+            place = self._places.get(pc)
+            if place is None:
+                place = self._places[pc] = self._place(frame, pc)
+            if index and place.pc in (0, _NO_ADDRESS):
                 break
-            pc = strip_pac(self._arch, frame.GetPC(), self._pac_mask)
-            if index and (pc == 0 or pc == _NO_ADDRESS):
-                break
-            frames.append(self._frame(frame, index, pc))
+            trust = "cfi" if index else "context"
+            frames.append(Frame(index, place.pc, *place[1:5], trust, place.managed, registers))
             last = frame
-        else:
+        if len(frames) >= limits.FRAMES_PER_THREAD:
             self.limited.append(index_id)
-        if last is not None and len(frames) < limits.FRAMES_PER_THREAD:
+        elif last is not None:
             self._go_on(frames, last, sp)
         return frames
 
-    def _frame(self, frame: Any, index: int, pc: int) -> Frame:
-        name, start, source = self._symbols.function_of(pc, frame)
+    def _place(self, frame: Any, pc: int) -> _Place:
+        """What is true of every frame with this pc; asked once."""
+        pc = strip_pac(self._arch, pc, self._pac_mask)
+        name, start, source = self._symbols.function_of(frame)
         module = self._modules.at(pc)
-        cfa, fp = frame.GetCFA(), frame.GetFP()
-
-        def register(wanted: str) -> Optional[int]:
-            value = frame.FindRegister(wanted)
-            if not value.IsValid() or value.GetValue() is None:
-                return None
-            return int(value.GetValueAsUnsigned())
-
-        return Frame(
-            index=index,
-            pc=pc,
-            fp=int(fp) if fp not in (0, _NO_ADDRESS) else None,
-            cfa=int(cfa) if cfa not in (0, _NO_ADDRESS) else None,
-            module=module,
-            function=name,
-            offset=pc - start if start is not None else None,
-            name_source=source,
-            trust="context" if index == 0 else "cfi",
-            register=register,
-            managed=module is None and self.is_code(pc),
-        )
+        offset = pc - start if start is not None else None
+        return _Place(pc, module, name, offset, source, module is None and self.is_code(pc))
 
     def _go_on(self, frames: List[Frame], last: Any, sp: int) -> None:
         """lldb's last frame is often not the thread's first: go on by frame pointer from its FP."""
-        low = (frames[-1].cfa or sp) if len(frames) > 1 else sp
         room = limits.FRAMES_PER_THREAD - len(frames)
         fp = int(last.GetFP())
-        chain = [] if fp in (0, _NO_ADDRESS) else self._chain(fp, sp if len(frames) == 1 else min(low, fp), room)
+        chain = [] if fp in (0, _NO_ADDRESS) else self._chain(fp, self._lowest(frames, last, fp, sp), room)
         known = {f.pc for f in frames}
         chain = [(pc, fp) for pc, fp in chain if pc not in known] if len(frames) > 1 else chain
         if not chain and len(frames) == 1 and not frames[0].managed:
-            for pc, saved, trust in scan_for_chain(
+            for pc, _, trust in scan_for_chain(
                 self._arch, self._memory, self._code, sp, self.is_code, room, self._pac_mask
             ):
-                self._append(frames, pc, saved, trust)
-        for pc, saved in chain:
-            self._append(frames, pc, saved, "fp")
+                self._append(frames, pc, trust)
+        for pc, _ in chain:
+            self._append(frames, pc, "fp")
+
+    def _lowest(self, frames: List[Frame], last: Any, fp: int, sp: int) -> int:
+        """The lowest stack address that the next frame may have."""
+        if len(frames) == 1:
+            return sp
+        cfa = int(last.GetCFA())
+        return min(sp if cfa in (0, _NO_ADDRESS) else cfa, fp)
 
     def _chain(self, fp: int, low: int, room: int) -> List[Tuple[int, int]]:
         return follow_frame_pointers(self._arch, self._memory, fp, self.is_code, low, room, self._pac_mask)
 
-    def _append(self, frames: List[Frame], pc: int, fp: int, trust: str) -> None:
+    def _append(self, frames: List[Frame], pc: int, trust: str) -> None:
         module = self._modules.at(pc)
         name, start, source = self._symbols.function_at(pc - self._arch.min_instruction)
         frames.append(
             Frame(
                 index=len(frames),
                 pc=pc,
-                fp=fp or None,
-                cfa=None,
                 module=module,
                 function=name,
                 offset=pc - start if start is not None else None,
                 name_source=source,
                 trust=trust,
                 managed=module is None,
+                registers=no_registers,
             )
         )

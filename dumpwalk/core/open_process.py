@@ -6,7 +6,7 @@ address is masked. Code comes from the dump first and from matched module files 
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.arch import arch_for
@@ -14,7 +14,7 @@ from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.lldb_session import LldbSession
 from dumpwalk.core.lldb_threads import LldbSymbols, ModuleMap, Unwinder
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
-from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
+from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread, no_registers
 from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
 
 Found = Sequence[Tuple[CoreImage, Any]]
@@ -95,21 +95,21 @@ def open_bare(core: CoreFile, found: Found, file_memory: Sequence[Memory], why: 
     def is_code(address: int) -> bool:
         return where.at(address) is not None or any(a <= address < b for a, b in executable)
 
-    def frame(index: int, pc: int, fp: Optional[int], trust: str) -> Frame:
+    def frame(index: int, pc: int, trust: str) -> Frame:
         module = where.at(pc)
-        return Frame(index, pc, fp, None, module, None, None, "none", trust, managed=module is None and is_code(pc))
+        return Frame(index, pc, module, None, None, "none", trust, module is None and is_code(pc), no_registers)
 
     def unwind(registers: Any) -> List[Frame]:
         pc = strip_pac(arch, registers.get(arch.pc, 0), core.pac_mask)
         sp, fp = registers.get(arch.sp, 0), registers.get(arch.fp, 0)
-        frames = [frame(0, pc, fp, "context")]
+        frames = [frame(0, pc, "context")]
         chain = follow_frame_pointers(arch, memory, fp, is_code, sp, limits.FRAMES_PER_THREAD, core.pac_mask)
         if not chain:
             room = limits.FRAMES_PER_THREAD
-            for back, saved, trust in scan_for_chain(arch, memory, code, sp, is_code, room, core.pac_mask):
-                frames.append(frame(len(frames), back, saved, trust))
-        for back, saved in chain:
-            frames.append(frame(len(frames), back, saved, "fp"))
+            for back, _, trust in scan_for_chain(arch, memory, code, sp, is_code, room, core.pac_mask):
+                frames.append(frame(len(frames), back, trust))
+        for back, _ in chain:
+            frames.append(frame(len(frames), back, "fp"))
         return frames
 
     threads = [

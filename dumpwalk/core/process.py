@@ -39,25 +39,34 @@ class Symbol:
     module: Optional[str] = None
 
 
-FrameRegisters = Callable[[str], Optional[int]]
-"""The value of a register in one frame; None where the unwinder cannot tell."""
+FrameRegisters = Callable[[int, str], Optional[int]]
+"""The value of a register in the frame of that index; None where the unwinder cannot tell."""
+
+
+def no_registers(index: int, name: str) -> Optional[int]:
+    """For frames found by other means than a debugger's unwinder."""
+    return None
 
 
 @dataclass
 class Frame:
+    """One frame. Ten thousand threads have 250,000 of them: no dictionary, and registers are asked for when needed."""
+
+    __slots__ = ("function", "index", "managed", "module", "name_source", "offset", "pc", "registers", "trust")
     index: int
     pc: int
-    fp: Optional[int]
-    cfa: Optional[int]
-    """Canonical frame address when known, else None. Never the sp of lldb's outer arm64 frames, which may be all ones."""
     module: Optional[Module]
     function: Optional[str]
     offset: Optional[int]
     name_source: str
     trust: str
-    register: FrameRegisters = field(repr=False, default=lambda name: None)
-    managed: bool = False
+    managed: bool
     """In executable memory that belongs to no module: code the JIT made, or a stub."""
+    registers: FrameRegisters
+
+    def register(self, name: str) -> Optional[int]:
+        """A register's value in this frame; None where the unwinder cannot tell."""
+        return self.registers(self.index, name)
 
 
 @dataclass

@@ -8,6 +8,7 @@ codeman.cpp, syncblk.cpp).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.process import Frame, Process
@@ -50,6 +51,7 @@ def is_lock_frame(frame: Frame) -> bool:
     return bool(frame.function) and plain(frame.function or "") in ENTER_NAMES
 
 
+@lru_cache(maxsize=10_000)
 def plain(function: str) -> str:
     """A function's qualified name without arguments and template arguments."""
     return short(function)

@@ -118,11 +118,59 @@ def dumps(report: Union[Entry, Sequence[Entry]]) -> str:
     return "[\n" + ",\n".join(dumps(entry).rstrip("\n") for entry in report) + "\n]\n"
 
 
+# --- between processes
+
+
+def to_wire(report: Report) -> Dict[str, Any]:
+    """The same with each stack told once, however many threads share it: `threads[].frames` and `groups[].frames` are
+    positions in `stacks`, whose entries are positions in `frames`. 10,000 threads are 3 MB so, and not 30."""
+    stacks: Dict[int, int] = {}
+    frames: Dict[int, int] = {}
+    stack_table: List[List[int]] = []
+    frame_table: List[Any] = []
+
+    def place(stack: Tuple[Frame, ...]) -> int:
+        known = stacks.get(id(stack))
+        if known is None:
+            known = stacks[id(stack)] = len(stack_table)
+            for frame in stack:
+                if id(frame) not in frames:
+                    frames[id(frame)] = len(frame_table)
+                    frame_table.append(_plain(frame, {}))
+            stack_table.append([frames[id(frame)] for frame in stack])
+        return known
+
+    def thin(part: Any) -> Dict[str, Any]:
+        return {
+            key: place(part.frames) if name == "frames" else _plain(getattr(part, name), {})
+            for name, key in _keys(part.__class__)
+        }
+
+    out = to_dict(dataclasses.replace(report, threads=(), groups=()))
+    out["threads"] = [thin(thread) for thread in report.threads]
+    out["groups"] = [thin(group) for group in report.groups]
+    return {"report": out, "stacks": stack_table, "frames": frame_table}
+
+
+def from_wire(value: Mapping[str, Any]) -> Report:
+    """The Report of `to_wire`. Raises MalformedReport."""
+    try:
+        report, frames = value["report"], value["frames"]
+        stacks = [[frames[place] for place in stack] for stack in value["stacks"]]
+        for part in (*report["threads"], *report["groups"]):
+            part["frames"] = stacks[part["frames"]]
+    except (KeyError, IndexError, TypeError) as error:
+        raise MalformedReport(f"stacks: {error!r}") from error
+    return from_dict(report)
+
+
 # --- and back
 
 
 Reader = Callable[[Any, str], Any]
 _frames_of_this_report: Dict[Tuple[Any, ...], Frame] = {}
+_stacks_of_this_report: Dict[int, Tuple[Frame, ...]] = {}
+"""By the identity of a list that is part of the value being read."""
 
 
 def _scalar(*kinds: type) -> Reader:
@@ -141,7 +189,8 @@ def _reader(hint: Any) -> Reader:
         inner = _reader(next(arg for arg in hint.__args__ if arg is not type(None)))
         return lambda value, path: None if value is None else inner(value, path)
     if origin is tuple:
-        return _list_reader(_reader(hint.__args__[0]))
+        items = _list_reader(_reader(hint.__args__[0]))
+        return _shared_list_reader(items) if hint.__args__[0] is Frame else items
     if hint is Frame:
         return _frame_reader()
     if dataclasses.is_dataclass(hint):
@@ -154,6 +203,18 @@ def _list_reader(item: Reader) -> Reader:
         if value.__class__ is not list:
             raise MalformedReport(f"{path}: expected an array")
         return tuple([item(part, path) for part in value])
+
+    return read
+
+
+def _shared_list_reader(items: Reader) -> Reader:
+    """A list that stands in several places is read once."""
+
+    def read(value: Any, path: str) -> Any:
+        found = _stacks_of_this_report.get(id(value))
+        if found is None:
+            found = _stacks_of_this_report[id(value)] = items(value, path)
+        return found
 
     return read
 
@@ -213,4 +274,5 @@ def from_dict(value: Mapping[str, Any]) -> Report:
         report: Report = _reader(Report)(value, "report")
     finally:
         _frames_of_this_report.clear()
+        _stacks_of_this_report.clear()
     return report
