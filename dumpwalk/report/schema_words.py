@@ -83,7 +83,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Frame.offset": "Bytes from the function's start.",
     "Frame.name_source": "symbol, inferred (from what the code does) or none.",
     "Frame.trust": "context (the thread's own registers), cfi (unwind data), fp (frame pointers) or scan (a guess).",
-    "Wait.kind": "mutex, condition, gc, futex, sleep, poll, read, syscall, ...: what the system call is for.",
+    "Wait.kind": "mutex, condition, futex, timed-wait, sleep, poll, read, syscall, ...: what the system call is for.",
     "Wait.address": "The word or object that is waited on.",
     "Wait.lock": "locks[].address, when the wait is for a lock.",
     "Managed.id": "Managed thread id.",
