@@ -131,7 +131,8 @@ def _boxes(nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[st
     columns = [0.0] * (1 + max(place.column for place in places.values()))
     for name, place in places.items():
         columns[place.column] = max(columns[place.column], widths[name])
-    lefts = [MARGIN + sum(columns[:i]) + GAP * i for i in range(len(columns))]
+    gap = GAP if all(edge.grade in SURE for edge in drawing.edges) else GAP + 36  # a dashed line needs some length to be seen
+    lefts = [MARGIN + sum(columns[:i]) + gap * i for i in range(len(columns))]
     roots = {edge.target for edge in drawing.edges if edge.kind in ("held-by", "suspends")}
     roots |= {edge.source for edge in drawing.edges if edge.kind == "walks"}
     loop = drawing.in_cycle
