@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 import pytest
 
 from tests.conftest import ROOT, unpack_core
-from tests.lldb_batch import Batch, batch, clean_environment, init_line, load, lldb_program
+from tests.lldb_batch import Batch, batch, clean_environment, init_line, lldb_program, load
 from tests.real_cores import analyze, module_options
 
 SUBCOMMANDS = ("analyze", "threads", "locks", "graph", "cache", "walk", "explain")
@@ -322,7 +322,8 @@ def test_python_gets_errors_it_can_catch(tmp_path: Path) -> None:
         "import json, dumpwalk; from dumpwalk.errors import DumpwalkError; kinds = []\n"
         f"for call in (dumpwalk.analyze, lambda p: dumpwalk.open_core(p).__enter__()):\n"
         f"    for path in ({str(tmp_path / 'text')!r}, {str(tmp_path / 'none')!r}):\n"
-        "        try:\n            call(path)\n        except DumpwalkError as e:\n            kinds.append((e.kind, e.exit_code))\n"
+        "        try:\n            call(path)\n"
+        "        except DumpwalkError as e:\n            kinds.append((e.kind, e.exit_code))\n"
         "print(json.dumps(kinds))"
     )
     assert said == [["not-a-core", 1], ["not-found", 1]] * 2
