@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -327,6 +328,19 @@ def test_python_gets_errors_it_can_catch(tmp_path: Path) -> None:
         "print(json.dumps(kinds))"
     )
     assert said == [["not-a-core", 1], ["not-found", 1]] * 2
+
+
+def test_the_examples_of_the_documentation_run(core: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    code = "\n".join(blocks).replace('"core.1234"', repr(str(core))).replace('"bin/"', "")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    _, expected, _ = analyze(HANG)
+    assert done.stdout.splitlines()[0] == expected["verdict"]["line"]
+    assert done.stdout.count("\n") == 1 + len(expected["findings"][0]["evidence"]) + len(expected["threads"])
 
 
 def test_importing_the_package_is_cheap() -> None:
