@@ -248,7 +248,7 @@ def _cycle(cycle: ChainCycle) -> model.Cycle:
         bucket=cycle.bucket,
         length=cycle.length,
         entry=f"0x{cycle.entry:x}",
-        tail=tuple(f"0x{e.address:x}" for e in cycle.tail),
+        tail=tuple(f"0x{address:x}" for address in cycle.before),
         nodes=tuple(_node(e) for e in cycle.nodes),
         head=f"0x{cycle.head:x}",
         tail_nodes=tuple(_node(e) for e in cycle.tail),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory
@@ -51,8 +51,14 @@ class ChainCycle:
     head: int
     entry: int
     nodes: Tuple[Element, ...]
+    """The first limits.CYCLE_NODES of the loop, from the entry; `loop_elements` gives all of them."""
     tail: Tuple[Element, ...]
+    """The same number at most of what precedes it; `before` has all of it."""
+    before: Tuple[int, ...]
+    """Addresses of the elements before the loop, from the head."""
     length: int
+    last: Element
+    """The node whose pNext leads back to the entry."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class CacheWalk:
     """Chains that left the captured memory."""
     limited: bool = False
     misplaced: int = 0
+    search_steps: int = 0
+    """Nodes read once more to name the chain that a shared node belongs to."""
     links: int = 0
     """Words at +0x18 that led to a node of the same bucket or to the sentinel: they confirm where pNext is."""
 
@@ -239,10 +247,19 @@ def _record_end(
             tail, loop = order[:at], order[at:]
             result.ends[bucket] = Termination("cycle", end.at, end.length)
             result.cycles.append(
-                ChainCycle(bucket, head, end.at, _typed(memory, loop), _typed(memory, tail), length=len(loop))
+                ChainCycle(
+                    bucket,
+                    head,
+                    end.at,
+                    _typed(memory, loop),
+                    _typed(memory, tail),
+                    tuple(tail),
+                    length=len(loop),
+                    last=_typed(memory, loop[-1:])[0],
+                )
             )
             return
-        other, _ = _chain_holding(memory, slots, bucket, end.at)
+        other = _chain_holding(memory, slots, bucket, end.at, result)
         result.ends[bucket] = Termination("shared", end.at, end.length)
         element = read_element(memory, end.at)
         home = bucket_of(element.mt, element.token) if element else None
@@ -271,6 +288,20 @@ def _record_end(
             _damage(result, "unreadable", bucket, None, end.at, detail)
 
 
+def loop_elements(memory: Memory, cycle: ChainCycle) -> Iterator[Element]:
+    """Every element of the loop, once, also where the report lists the first ones only."""
+    if len(cycle.nodes) == cycle.length:
+        yield from cycle.nodes
+        return
+    node = cycle.entry
+    for _ in range(cycle.length):
+        element = read_element(memory, node)
+        if element is None:
+            return
+        yield element
+        node = element.next
+
+
 def _addresses(memory: Memory, head: int, count: int) -> List[int]:
     order: List[int] = []
     node = head
@@ -288,25 +319,25 @@ def _typed(memory: Memory, addresses: Sequence[int]) -> Tuple[Element, ...]:
     return tuple(e for e in elements if e is not None)
 
 
-def _chain_holding(memory: Memory, slots: Sequence[int], before: int, wanted: int) -> Tuple[Optional[int], int]:
-    """The earlier bucket whose chain holds `wanted`. Bounded by the nodes already walked."""
-    budget = limits.CHAIN_NODES
+def _chain_holding(
+    memory: Memory, slots: Sequence[int], before: int, wanted: int, result: CacheWalk
+) -> Optional[int]:
+    """The earlier bucket whose chain holds `wanted`. All calls of one walk together read limits.CHAIN_NODES nodes."""
     for bucket in range(before):
-        node, fast_seen = slots[bucket], 0
-        mark, power = node, 1
-        while budget > 0:
+        node = slots[bucket]
+        mark, power, steps = node, 1, 0
+        while result.search_steps < limits.CHAIN_NODES:
             if node == wanted:
-                return bucket, fast_seen
-            budget -= 1
+                return bucket
+            result.search_steps += 1
             element = read_element(memory, node)
             if element is None or element.next == mark:
                 break
             node = element.next
-            fast_seen += 1
-            if fast_seen == power:  # Brent: the mark moves to each power of two, so that a cyclic chain ends
+            steps += 1
+            if steps == power:  # Brent: the mark moves to each power of two, so that a cyclic chain ends
                 mark, power = node, power * 2
-    return None, 0
-
+    return None
 
 def _audit_sentinel(memory: Memory, sentinel: int, result: CacheWalk) -> None:
     element = read_element(memory, sentinel)
@@ -326,6 +357,7 @@ __all__ = [
     "Damage",
     "Element",
     "Termination",
+    "loop_elements",
     "read_element",
     "walk_cache",
 ]

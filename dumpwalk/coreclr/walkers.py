@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.process import Process, Thread
-from dumpwalk.coreclr.chain_walk import CacheWalk, ChainCycle
+from dumpwalk.coreclr.chain_walk import CacheWalk, ChainCycle, loop_elements
 from dumpwalk.coreclr.layouts import NODE_NEXT
 from dumpwalk.coreclr.walk_code import CHAIN_STUB, INSERT, PROMOTE_ENTRY, WalkLoop, walk_loop_at
 from dumpwalk.locks.state import LockState
@@ -83,7 +83,8 @@ def find_walkers(
 ) -> List[Walker]:
     """All threads that run in a chain-walk loop or hold a cycle's node while they are not in a system call."""
     found = []
-    nodes = {n.address: cycle for cycle in (walk.cycles if walk else ()) for n in cycle.nodes}
+    memory = process.memory
+    nodes = {n.address: cycle for cycle in (walk.cycles if walk else ()) for n in loop_elements(memory, cycle)}
     for wait in waits:
         if wait.call.inside:
             continue
@@ -108,9 +109,9 @@ def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]
     key = _key(loop, registers)
     inside = None
     if cycle is not None and loop is not None and loop.kind == "promote" and loop.element:
-        inside = any(n.address == registers.get(loop.element) for n in cycle.nodes)
+        inside = nodes.get(registers.get(loop.element, 0)) is cycle
     elif cycle is not None and key is not None:
-        inside = any((n.mt, n.token) == key for n in cycle.nodes)
+        inside = any((n.mt, n.token) == key for n in loop_elements(process.memory, cycle))
     return Walker(thread, loop, name, source, register, cursor, cycle, owns, key, inside, code_known)
 
 

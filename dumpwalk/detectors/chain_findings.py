@@ -109,7 +109,7 @@ def _summary(
 
 
 def _shape(cycle: ChainCycle) -> str:
-    position = wording.ordinal(len(cycle.tail) + 1)
+    position = wording.ordinal(len(cycle.before) + 1)
     if cycle.length == 1:
         return f"The {position} element of that bucket points to itself,"
     return f"From its {position} element on, that bucket is a loop of {cycle.length} elements,"
@@ -145,7 +145,7 @@ def _observed(
     lines = []
     for cycle in cycles:
         loop = "a node whose pNext is itself" if cycle.length == 1 else f"a loop of {cycle.length} nodes"
-        tail = wording.plural(len(cycle.tail), "node")
+        tail = wording.plural(len(cycle.before), "node")
         lines.append(f"The chain of bucket {cycle.bucket} has {loop}, reached after {tail}, at 0x{cycle.entry:x}.")
     for walker in [*walkers, *others]:
         where = f"{wording.tid_words(walker.thread).capitalize()} is running, not in a system call"
@@ -195,10 +195,13 @@ def _evidence(
 ) -> List[Evidence]:
     found: List[Evidence] = []
     for cycle in cycles:
-        shown: Sequence[Element] = cycle.nodes if len(cycle.nodes) <= 8 else (*cycle.nodes[:4], *cycle.nodes[-4:])
-        base = len(cycle.tail)
-        for element in shown:
-            position = base + 1 + next(i for i, n in enumerate(cycle.nodes) if n.address == element.address)
+        base = len(cycle.before)
+        shown: List[Tuple[int, Element]] = list(enumerate(cycle.nodes, base + 1))
+        if len(cycle.nodes) != cycle.length:  # the report lists the first ones only
+            shown = [*shown[:4], (base + cycle.length, cycle.last)]
+        elif len(shown) > 8:
+            shown = [*shown[:4], *shown[-4:]]
+        for position, element in shown:
             following = base + 1 + (position - base) % cycle.length
             found.append(wording.node_evidence(element, f"pNext of [{position}] is [{following}]"))
     shown_walkers = [*walkers, *others][:_WALKERS_SHOWN]

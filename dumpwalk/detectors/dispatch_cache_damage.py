@@ -37,7 +37,7 @@ def detect(facts: Facts) -> List[Finding]:
     for cycle in walk.cycles[:_SHOWN]:
         evidence.append(
             wording.node_evidence(
-                cycle.nodes[-1], f"bucket {cycle.bucket}: the last of the loop leads back to 0x{cycle.entry:x}"
+                cycle.last, f"bucket {cycle.bucket}: the last of the loop leads back to 0x{cycle.entry:x}"
             )
         )
     for damage in walk.damage[:_SHOWN]:

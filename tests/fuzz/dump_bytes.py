@@ -78,7 +78,7 @@ def parse(data: bytes) -> DumpBytes:
     dump = DumpBytes(data, "elf" if data[:4] == b"\x7fELF" else "mach-o")
     try:
         (_elf if dump.format == "elf" else _macho)(dump)
-    except struct.error:
+    except (struct.error, OverflowError):
         pass  # cut or absurd: what was read until then stands
     dump.segments.sort()
     return dump
@@ -139,12 +139,13 @@ def _macho(dump: DumpBytes) -> None:
         elif command == 0x4:
             flavour = 4 if dump.arch == "x86_64" else 6
             position = at + 8
-            while position + 8 <= at + size:
+            registers: Dict[str, Tuple[int, int]] = {}
+            while position + 8 <= at + size and not registers:
                 kind, words = struct.unpack_from("<II", data, position)
                 if kind == flavour and words * 4 >= 8 * len(names):
-                    dump.threads.append(ThreadBytes(None, _registers(data, names, position + 8), (at, at + size)))
-                    break
+                    registers = _registers(data, names, position + 8)
                 position += 8 + 4 * words
+            dump.threads.append(ThreadBytes(None, registers, (at, at + size)))
         at += size
 
 

@@ -97,9 +97,9 @@ def _evidence(entry: Report, item: Report, dump: DumpBytes) -> Optional[str]:
     match = re.match(r"thread select (\d+)\nregister read (\w+)", command)
     if match and item["value"] is not None:
         index, name = int(match.group(1)), match.group(2)
-        held = [t.registers[name][0] for t in dump.threads if name in t.registers]
         position = _position(entry, index)
-        if position is None or position >= len(held) or held[position] != int(item["value"], 16):
+        thread = dump.threads[position] if position is not None and position < len(dump.threads) else None
+        if thread is None or name not in thread.registers or thread.value(name) != int(item["value"], 16):
             return f"{item['what']}: {name} of thread {index} is not {item['value']}"
     return None
 
