@@ -98,7 +98,7 @@ def owner_evidence(lock: LockFact, what: str) -> Optional[Evidence]:
         how=f"{how}: {word.reading}" if word.reading else how,
         grade="proved",
         command=f"memory read -s{word.size} -f{'x' if word.reading else 'u'} -c1 0x{word.address:x}",
-        shows=word.shown,
+        shows=f"0x{word.value:0{2 * word.size}x}" if word.shown.startswith("0x") else word.shown,
     )
 
 
