@@ -1,8 +1,10 @@
 """A reader of the HTML report for its tests: elements in order, with attributes and text, and the pages of real cores."""
 from __future__ import annotations
 
+import atexit
 import functools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -112,9 +114,9 @@ def real_page(core: str) -> Tuple[Path, Dict[str, Any]]:
 
 @functools.cache
 def _pages_folder() -> str:
-    folder = ROOT / "build" / "test-pages"
-    folder.mkdir(parents=True, exist_ok=True)
-    return str(folder)
+    folder = tempfile.mkdtemp(prefix="dumpwalk-pages-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def drawn_nodes(page: Element) -> List[str]:
