@@ -32,7 +32,7 @@ VIOLATIONS = 1_000
 """Violations listed; more are counted, not listed."""
 
 CYCLE_NODES = 1_000
-"""Nodes of one cycle that the report lists."""
+"""Elements of one loop, and of what precedes it, that the report lists in full. Look-ups go through all of it."""
 
 SCAN_BYTES = 64 << 30
 """Writable memory searched for the cache when no register and no table leads to it. Holes of sparse files are free."""

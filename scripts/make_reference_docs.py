@@ -34,6 +34,7 @@ STATUSES: Dict[str, str] = {
     "truncated": "inconclusive (12)",
     "threads-unknown": "inconclusive (12)",
     "stopped-early": "inconclusive (12)",
+    "limit-hit": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from dumpwalk.analysis import coverage
+from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
@@ -76,6 +76,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     facts.suspension = find_suspension(facts)
     facts.graph = build_graph(facts)
     coverage.record(facts)
+    limit_hits.record(facts)
     if phases.stopped is not None:
         coverage.record_stop(facts, phases.unfinished, phases.stopped)
     return facts

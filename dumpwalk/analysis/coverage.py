@@ -64,10 +64,7 @@ def _stacks(facts: Facts) -> None:
         )
         return
     short = [t.index for t in process.threads if len(t.frames()) <= 1]
-    cut = process.module_facts.get("frames-limited")
-    if cut:
-        facts.cover("stacks", "partial", cut)
-    elif short:
+    if short:
         shown = ", ".join(map(str, short[:20])) + (" ..." if len(short) > 20 else "")
         facts.cover(
             "stacks", "partial", f"one frame only: {len(short)} of {plural(len(process.threads), 'thread')}: {shown}"
@@ -110,9 +107,7 @@ def _cache(facts: Facts) -> None:
             facts.cover("dispatch-cache", "none", f"not found (tried: {', '.join(location.tried)})")
         return
     walk = cache.walk
-    if walk.limited:
-        facts.cover("dispatch-cache", "partial", "a limit was hit before all chains were walked")
-    elif walk.unknown_buckets:
+    if walk.unknown_buckets:
         facts.cover(
             "dispatch-cache",
             "partial",

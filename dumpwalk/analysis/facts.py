@@ -80,6 +80,8 @@ class Facts:
     chain_walks_by_thread: Dict[int, Walker] = field(default_factory=dict)
     stopped: Optional[str] = None
     """Why the analysis ended early, when it did."""
+    limits_hit: List[str] = field(default_factory=list)
+    """Sentences on bounds of limits.py that cut something short."""
 
     def wait_of(self, thread: Thread) -> Optional[Wait]:
         for wait in self.waits:

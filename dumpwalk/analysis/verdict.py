@@ -85,6 +85,14 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
                 "The dump is truncated; what is left shows nothing stuck.",
             )
         )
+    if facts.limits_hit:
+        problems.append(
+            (
+                "limit-hit",
+                "a limit was hit before everything was looked at",
+                f"Not everything was looked at: {'; '.join(facts.limits_hit)}.",
+            )
+        )
     cache = cover.get("dispatch-cache")
     if facts.runtime is not None and cache is not None and cache.status != "complete":
         small = facts.location.pointer_not_captured or (core is not None and core.kind in ("mini", "triage"))

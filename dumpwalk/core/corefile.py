@@ -80,6 +80,8 @@ class CoreFile:
     crash_signal: Optional[int] = None
     notes: Tuple[str, ...] = field(default_factory=tuple)
     """Sentences for the report: what was decompressed, what is odd."""
+    limited: Tuple[str, ...] = ()
+    """Sentences on bounds of limits.py that kept images from being listed."""
     threads_cut: bool = False
     """Threads are missing: the list itself is cut, or there are more than limits.THREADS."""
     pac_mask: int = 0

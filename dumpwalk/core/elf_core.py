@@ -102,6 +102,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         crash_thread=crash.thread,
         crash_signal=crash.signal or diag.crash_signal,
         notes=tuple(sentences),
+        limited=(f"only the first {limits.IMAGES} mapped files were looked at",) if len(images) >= limits.IMAGES else (),
         threads_cut=bool(told.cut or told.thread_limit),
         pac_mask=told.pac_mask,
     )

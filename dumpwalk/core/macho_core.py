@@ -117,6 +117,7 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
         process_name=found.process_name,
         crash_signal=diag.crash_signal,
         notes=(*sentences, *odd_ids, *found.sentences, *diag.sentences),
+        limited=found.limited,
         threads_cut=parts.thread_limit,
         pac_mask=_PAC_MASK if arch == "aarch64" else 0,
     )

@@ -42,6 +42,8 @@ class Found(NamedTuple):
     file_bytes: Tuple[int, int]
     """(bytes of all images' __TEXT, how many of them the dump holds)."""
     sentences: List[str]
+    limited: Tuple[str, ...] = ()
+    """What a bound kept from being found."""
 
 
 def image_header(memory: Memory, base: int) -> Optional[ImageHeader]:
@@ -97,9 +99,10 @@ def list_images(
 ) -> Found:
     """All images that the dump tells of, sorted by base. Raises nothing."""
     sentences: List[str] = []
+    limited: List[str] = []
     headers: Dict[int, ImageHeader] = {}
     listed: Dict[int, str] = {}
-    for base, header in _headers(memory, segments):
+    for base, header in _headers(memory, segments, limited):
         headers[base] = header
         if header.filetype == MH_DYLINKER and header.all_image_info is not None:
             listed = _dyld_list(memory, header.all_image_info)
@@ -120,6 +123,8 @@ def list_images(
     if runtime_base and runtime_base in headers:
         bases.add(runtime_base)
     wanted = sorted(bases)
+    if len(wanted) > limits.IMAGES:
+        limited.append(f"only the first {limits.IMAGES} images were looked at")
     for index, base in enumerate(wanted[: limits.IMAGES]):
         known = headers.get(base)
         path = listed.get(base) or (known.name if known else None)
@@ -133,10 +138,10 @@ def list_images(
             process_name = path
     texts = [(base, headers[base].text_end) for base in wanted if base in headers]
     name = process_name.rsplit("/", 1)[-1] if process_name else None
-    return Found(tuple(images), name, held_bytes(segments, texts), sentences)
+    return Found(tuple(images), name, held_bytes(segments, texts), sentences, tuple(limited))
 
 
-def _headers(memory: Memory, segments: Sequence[Segment]) -> Iterator[Tuple[int, ImageHeader]]:
+def _headers(memory: Memory, segments: Sequence[Segment], limited: List[str]) -> Iterator[Tuple[int, ImageHeader]]:
     """Images whose header begins a captured segment, then those at any other page of read-only or executable memory."""
     seen = set()
     for segment in segments:
@@ -152,6 +157,7 @@ def _headers(memory: Memory, segments: Sequence[Segment]) -> Iterator[Tuple[int,
         for address in range((segment.start + 0x1000) & ~0xFFF, segment.start + segment.file_size - 31, 0x1000):
             pages += 1
             if pages > limits.HEADER_SCAN_PAGES:
+                limited.append(f"only {limits.HEADER_SCAN_PAGES} pages were searched for images")
                 return
             if memory.read(address, 4) == _MAGIC and address not in seen:
                 header = image_header(memory, address)
@@ -166,7 +172,7 @@ def _dyld_list(memory: Memory, address: int) -> Dict[int, str]:
         return {}
     version, count, array = struct.unpack("<IIQ", head)
     if not 0 < version < 1000 or not 0 < count <= limits.IMAGES or not array:
-        return {}
+        return {}  # the headers tell then, and they are bounded too
     entries = memory.read(array, 24 * count)
     if entries is None:
         return {}
