@@ -6,10 +6,10 @@ stopped, so they stay true.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.corefile import Segment
-from dumpwalk.core.memory import Extent, Memory
+from dumpwalk.core.memory import Extent, Memory, filled_runs
 
 BLOCK = 16 << 10
 """Bytes read at once. A bucket table is two blocks, a node's block holds its neighbours."""
@@ -54,6 +54,9 @@ class CheckedMemory:
 
     def segments(self) -> Sequence[Segment]:
         return self._memory.segments()
+
+    def filled_runs(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
+        return filled_runs(self._memory, start, end)
 
 
 class LldbMemory:

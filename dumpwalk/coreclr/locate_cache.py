@@ -12,10 +12,11 @@ Whatever a way offers, `dispatch_cache.examine` must agree before it is believed
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import Memory, read_u64
+from dumpwalk.core.corefile import Segment
+from dumpwalk.core.memory import Memory, filled_runs, read_u64
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch_cache import Shape, examine, examine_table, examine_unknown
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
@@ -149,9 +150,8 @@ def scan(memory: Memory, layouts: Sequence[Layout]) -> Tuple[List[Shape], bool]:
         if scanned >= limits.SCAN_BYTES:
             complete = False
             break
-        size = min(segment.file_size, segment.end - segment.start)
-        for position in range(0, size, _CHUNK):
-            data = memory.read(segment.start + position, min(_CHUNK, size - position))
+        for address, size in _chunks(memory, segment):
+            data = memory.read(address, size)
             if data is None:
                 complete = False
                 break
@@ -161,11 +161,19 @@ def scan(memory: Memory, layouts: Sequence[Layout]) -> Tuple[List[Shape], bool]:
                 if candidates > limits.SCAN_CANDIDATES:
                     complete = False
                     break
-                shape = examine_table(memory, segment.start + position + offset + 8, layouts)
+                shape = examine_table(memory, address + offset + 8, layouts)
                 if shape is not None and all(s.table != shape.table for s in shapes):
                     shapes.append(shape)
     shapes.sort(key=lambda s: (-s.score, -s.sampled, s.table))
     return shapes, complete
+
+
+def _chunks(memory: Memory, segment: Segment) -> Iterator[Tuple[int, int]]:
+    """(address, size) of the pieces to look at; what is a hole of the file holds no cache."""
+    size = min(segment.file_size, segment.end - segment.start)
+    for start, end in filled_runs(memory, segment.start, segment.start + size):
+        for address in range(start, end, _CHUNK):
+            yield address, min(_CHUNK, end - address)
 
 
 def flag_words(data: bytes) -> List[int]:
