@@ -34,6 +34,8 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         return None
     if recursive and lock and (not owner or not count):
         return None
+    if owner and not users:
+        return None  # a held mutex counts its owner; libc's own int locks (malloc's arenas) wait in the same way and do not
     owner_word = Word("owner", address + 8, owner)
     return LockState(
         address=address,

@@ -2,7 +2,7 @@
 
 Source: musl src/internal/pthread_impl.h: `_m_type` +0, `_m_lock` +4, `_m_waiters` +8, `_m_count` +0x14. A recursive mutex
 (type 1) holds the owner's tid in `_m_lock` with bit 31 for waiters and bit 30 for a dead owner; `_m_waiters` counts them; the
-depth is `_m_count` + 1. A normal mutex (type 0) holds EBUSY (16) and no owner. Read in musl 1.2.3 and a 10.0.12 core.
+depth is `_m_count` + 1; while held `_m_prev` +0x18 and `_m_next` +0x20 link it into its owner's list. A normal mutex (type 0) holds EBUSY (16) and no owner. Read in musl 1.2.3 and a 10.0.12 core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Optional
 from dumpwalk.core.memory import Memory
 from dumpwalk.locks.state import LockState, Word
 
-_HEAD = struct.Struct("<IIiI4xi")
 _EBUSY = 16
 _OWNER = 0x3FFFFFFF
 _TID_LIMIT = 1 << 22
@@ -21,7 +20,7 @@ _TID_LIMIT = 1 << 22
 
 def read(memory: Memory, address: int) -> Optional[LockState]:
     """The mutex at `address`, or None when what is there cannot be one."""
-    data = memory.read(address, 24)
+    data = memory.read(address, 40)
     if data is None or address & 7:
         return None
     kind, lock, waiters = struct.unpack_from("<IIi", data)
@@ -30,6 +29,9 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         return None
     owner = lock & _OWNER
     recursive = kind & 3 == 1
+    before, after = struct.unpack_from("<QQ", data, 24)
+    if recursive and owner and not (before and after and not (before | after) & 7):
+        return None  # a held one is on its owner's list of robust mutexes; libc's own int locks wait in the same way
     if kind & 3 == 0:
         if owner not in (0, _EBUSY):
             return None

@@ -47,6 +47,7 @@ def read(memory: Memory, address: int, old: bool, mutex: int, condition: int, si
         size=size,
         waiters=lock_count >> 2,
         recursive=True,
+        ready=state == 3,
         awakened=bool(lock_count & _AWAKENED),
         owner_word=owner_word,
         words=[

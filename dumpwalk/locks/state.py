@@ -41,6 +41,8 @@ class LockState:
     waiters: Optional[int] = None
     """The count its own memory gives, where it has one."""
     recursive: bool = False
+    ready: bool = True
+    """False for a PAL critical section that never got its native parts: nobody can wait for it."""
     awakened: bool = False
     """A PAL critical section has marked a waiter as awakened."""
     owner_word: Optional[Word] = None

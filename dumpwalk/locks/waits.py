@@ -117,15 +117,15 @@ class WaitReader:
         if known is not None:
             return known[0]
         state = crst.read_lock(self._process.memory, address, row)
-        if state is None or not (state.waiters or state.awakened):
+        if state is None or not state.ready or not (state.waiters or state.awakened):
             return None
         if state.owner_tid is not None and not state.locked:
             return None
         size = row.crst_size - 8
         has_flags = crst.crst_flags(self._process.memory, address, row) is not None
-        owner_lives = state.owner_tid is None or self._process.thread_by_tid(state.owner_tid) is not None
-        if not has_flags and not owner_lives:
-            return None
+        owner = self._process.thread_by_tid(state.owner_tid) if state.owner_tid is not None else None
+        if not has_flags and owner is None:
+            return None  # without a living owner only a Crst's flags word tells it from other memory
         state.size = size
         return state
 
