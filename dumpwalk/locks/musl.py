@@ -1,8 +1,9 @@
 """pthread_mutex_t of musl (40 bytes).
 
-Source: musl src/internal/pthread_impl.h: `_m_type` +0, `_m_lock` +4, `_m_waiters` +8, `_m_count` +0x14. A recursive mutex
-(type 1) holds the owner's tid in `_m_lock` with bit 31 for waiters and bit 30 for a dead owner; `_m_waiters` counts them; the
-depth is `_m_count` + 1; while held `_m_prev` +0x18 and `_m_next` +0x20 link it into its owner's list. A normal mutex (type 0) holds EBUSY (16) and no owner. Read in musl 1.2.3 and a 10.0.12 core.
+Source: musl src/internal/pthread_impl.h: `_m_type` +0, `_m_lock` +4, `_m_waiters` +8, `_m_count` +0x14, `_m_prev` +0x18,
+`_m_next` +0x20. A recursive mutex (type 1) holds the owner's tid in `_m_lock` with bit 31 for waiters and bit 30 for a dead
+owner; `_m_waiters` counts them; the depth is `_m_count` + 1; while held it is linked into its owner's list of robust mutexes.
+A normal mutex (type 0) holds EBUSY (16) and no owner. Read in musl 1.2.3 and a 10.0.12 core.
 """
 
 from __future__ import annotations
