@@ -1,10 +1,14 @@
 """macOS cores, with their real images and without: what the report says equals what was laid out."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict
 
 import pytest
 
+from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.engine import report_of
+from tests.bare_process import bare_process
 from tests.conftest import truth_of
 from tests.real_cores import analyze, tids, write_lock
 
@@ -118,3 +122,22 @@ def test_core_written_by_another_hand(modules: bool) -> None:
     assert (lock["address"], lock["owner"]["tid"]) == (truth["lock"], truth["owner_tid"])
     assert [w["thread"] - 1 for w in lock["waiters"]] == truth["waiters"]
     assert report["dispatch_cache"]["elements"] == truth["elements_reachable"]
+
+
+@pytest.mark.parametrize("name", ["macho/incident-x64-10.0.9", "macho/incident-arm64-10.0.9"])
+def test_without_thread_ids_no_claim_rests_on_a_position(name: str) -> None:
+    """A dump by another writer than createdump: no THREADINFO, no note; lldb counts positions and calls them tids."""
+    truth, process = truth_of(name), bare_process(name)
+    threads = [replace(t, tid=t.index - 1, tid_source="synthetic") for t in process.threads]
+    process.threads[:] = threads
+    report = report_of(collect(process), "core", process.corefile)
+
+    assert (report.verdict.signature, report.verdict.exit_code) == ("4fd21060", 10)
+    finding = report.findings[0]
+    assert finding.confidence == "corroborated" and "no thread ids to compare" in " ".join(finding.summary)
+    lock = next(k for k in report.locks if report.dispatch_cache and k.address == report.dispatch_cache.lock)
+    assert lock.owner is not None and (lock.owner.tid, lock.owner.thread) == (truth["spinner"]["tid"], None)
+    held = [e for e in report.wait_graph.edges if e.kind == "held-by"]
+    assert [(e.target, e.grade) for e in held] == [(f"thread-{truth['spinner']['index']}", "inferred")]
+    assert [w.thread for w in lock.waiters] == [w["index"] for w in truth["waiters"]]
+    assert next(c for c in report.coverage if c.area == "threads").status == "partial"

@@ -232,6 +232,9 @@ def build_graph(facts: Facts) -> Graph:
     for walker in facts.walkers:
         if walker.cycle is None or not (walker.stuck or walker.likely):
             continue
+        if facts.write_lock is not None and walker.stuck and walker.writer and not walker.owns_lock:
+            held = f"{walker.function} walks under this lock only, and it is held"
+            graph.add(Edge(facts.write_lock.node, thread_node(walker.thread), "held-by", "inferred", held))
         chain = f"chain-{walker.cycle.bucket}"
         graph.nodes.setdefault(thread_node(walker.thread), f"thread {walker.thread.index}")
         graph.nodes.setdefault(chain, f"bucket {walker.cycle.bucket}: a loop of {walker.cycle.length}")

@@ -47,6 +47,8 @@ class Walker:
     """(pMT, token) it looks for, when registers tell."""
     key_in_cycle: Optional[bool]
     code_known: bool
+    owner_unknown: bool = False
+    """The lock's owner word could not be read, or names an id that no thread can be matched to: the dump has no thread ids."""
 
     @property
     def in_writer(self) -> bool:
@@ -61,11 +63,12 @@ class Walker:
     @property
     def stuck(self) -> bool:
         """Proved not to leave: on the cycle, in the loop (or owner of the lock where the code is not at hand), and what it
-        looks for is not there. A writer that the lock's owner word does not name contradicts itself: not proved."""
+        looks for is not there. A writer whose lock names another owner contradicts itself: not proved."""
         if not self.on_cycle:
             return False
         if self.in_writer or self.function is None:
-            return self.owns_lock and (self.loop is not None or not self.code_known or self.in_writer)
+            confirmed = self.owns_lock and (self.loop is not None or not self.code_known or self.in_writer)
+            return confirmed or (self.in_writer and self.owner_unknown and self.loop is not None)
         return self.loop is not None
 
     @property
@@ -75,7 +78,8 @@ class Walker:
 
     @property
     def writer(self) -> bool:
-        return self.owns_lock
+        """It holds m_writeLock: by the owner word, or where that cannot tell, by its code, which walks under it only."""
+        return self.owns_lock or (self.in_writer and self.owner_unknown)
 
 
 def find_walkers(
@@ -112,7 +116,8 @@ def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]
         inside = nodes.get(registers.get(loop.element, 0)) is cycle
     elif cycle is not None and key is not None:
         inside = any((n.mt, n.token) == key for n in loop_elements(process.memory, cycle))
-    return Walker(thread, loop, name, source, register, cursor, cycle, owns, key, inside, code_known)
+    unknown = lock is None or (bool(lock.locked) and thread.tid_source == "synthetic")
+    return Walker(thread, loop, name, source, register, cursor, cycle, owns, key, inside, code_known, unknown)
 
 
 def _same(owner: int, tid: Optional[int]) -> bool:

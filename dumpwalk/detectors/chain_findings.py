@@ -27,8 +27,8 @@ def stuck_finding(facts: Facts, kind: str, walkers: Sequence[Walker], others: Se
     return Finding(
         id=f"{kind}-{cycle.bucket}",
         kind=kind,
-        confidence="proved",
-        title=_title(walkers, others, lock),
+        confidence="proved" if walkers[0].owns_lock or not writer else "corroborated",
+        title=_title(walkers, others, lock, writer),
         observed=tuple(_observed(facts, cycles, walkers, others, lock)),
         therefore=tuple(_therefore(facts, walkers, lock)),
         consistent_with=tuple(causes.of_bad_chain(facts)),
@@ -52,12 +52,12 @@ def _cycles(walkers: Sequence[Walker]) -> List[ChainCycle]:
     return found
 
 
-def _title(walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None) -> str:
+def _title(walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None, writer: bool) -> str:
     many = len(walkers) + len([w for w in others if w.stuck])
     walk = "One thread walks" if many == 1 else f"{many} threads walk"
-    if lock is None:
+    if lock is None and not writer:
         return f"{walk} a circular list for ever, without a lock."
-    if not lock.waiters:
+    if lock is None or not lock.waiters:
         return f"{walk} a circular list for ever and holds DispatchCache::m_writeLock."
     waiters = wording.plural(len(lock.waiters), "thread waits", "threads wait")
     holds = "holds" if many == 1 else "one of them holds"
@@ -96,7 +96,11 @@ def _summary(
         lines.append(f"{wording.tid_words(other.thread).capitalize()} {grade} ({_where(other)}).")
     if lock is not None:
         waiting = [w.thread for w in lock.waiters]
-        if waiting:
+        if not first.owns_lock:
+            lines.append(_holder_by_code(first, lock))
+            if waiting:
+                lines.append(f"{wording.thread_words(waiting).capitalize()} {'waits' if len(waiting) == 1 else 'wait'} for it.")
+        elif waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
             lines.append(
                 f"Thread {first.thread.index} owns {lock.label}. "
@@ -106,6 +110,14 @@ def _summary(
             lines.append(f"Thread {first.thread.index} owns {lock.label}; nobody waits for it yet.")
     lines.extend(consequences(facts, [w.thread for w in [*walkers, *others]], lock))
     return lines
+
+
+def _holder_by_code(walker: Walker, lock: LockFact) -> str:
+    """The holder where the owner word cannot be matched to a thread: the lock is held, and this code runs under it."""
+    return (
+        f"{lock.label} is held; its owner word names id {lock.state.owner_tid}, but this dump has no thread ids to compare. "
+        f"{wording.tid_words(walker.thread).capitalize()} is in {_where(walker)}, which walks under that lock only."
+    )
 
 
 def _shape(cycle: ChainCycle) -> str:
@@ -153,9 +165,8 @@ def _observed(
             where += f"; its {walker.cursor_register} points into that loop"
         lines.append(where + ".")
     if lock is not None:
-        lines.append(
-            f"{lock.label} at 0x{lock.state.address:x} is locked and names thread {walkers[0].thread.index} as owner."
-        )
+        names = f"names thread {walkers[0].thread.index} as owner" if walkers[0].owns_lock else "names an id as owner"
+        lines.append(f"{lock.label} at 0x{lock.state.address:x} is locked and {names}.")
         if lock.waiters:
             lines.append(f"{wording.plural(len(lock.waiters), 'thread')} in a wait for that lock.")
     return lines
@@ -208,7 +219,9 @@ def _evidence(
     for walker in shown_walkers:
         found.extend(wording.walker_evidence(facts, walker))
     if lock is not None:
-        owner = wording.owner_evidence(lock, f"the owner of {lock.label} is thread {walkers[0].thread.index}")
+        holder = walkers[0]
+        who = f"thread {holder.thread.index}" if holder.owns_lock else "an id that no thread of this dump can be matched to"
+        owner = wording.owner_evidence(lock, f"the owner of {lock.label} is {who}")
         if owner is not None:
             found.append(owner)
         found.extend(wording.waiters_evidence(facts, lock))
