@@ -13,6 +13,7 @@ from tests.conftest import CORES, ROOT, truth_of, unpack_core
 
 NET31 = "dotnet-3.1.23-linux-x64"
 NET9 = "azmcp-0.5.0-linux-x64"
+SINGLE_FILE = {"net10-single-hang-self": "azmcp-2.0.5-linux-x64", "net8-single-hang-self": "sarif-5.7.0-linux"}
 
 HANGS_31 = ("hang-self", "hang-two", "hang-tail", "hang-self-kernel", "hang-self-gcore")
 HANGS_9 = ("net9-hang-self", "net9-hang-two")
@@ -23,6 +24,8 @@ Outcome = Tuple[int, Dict[str, Any], str]
 
 def package_of(name: str) -> Optional[str]:
     """Key of the package with the core's binaries; None where no registry carries them."""
+    if name in SINGLE_FILE:
+        return SINGLE_FILE[name]
     if name.startswith("net9-"):
         return NET9
     if name.startswith(("hang-", "damage-", "healthy", "spin-")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import truth_of
-from tests.real_cores import HANGS_9, HANGS_31, SAMPLES, analyze, spinner_of, tids, write_lock
+from tests.real_cores import HANGS_9, HANGS_31, SAMPLES, SINGLE_FILE, analyze, spinner_of, tids, write_lock
 
 CYCLE_LINE = (
     "dumpwalk-verdict: hang dispatch-cache-cycle: a thread walks a cyclic bucket chain for ever holding "
@@ -12,7 +12,10 @@ CYCLE_LINE = (
 )
 
 
-@pytest.mark.parametrize("name", HANGS_31 + HANGS_9 + SAMPLES)
+SINGLE = [pytest.param(name, marks=pytest.mark.images) for name in SINGLE_FILE]
+
+
+@pytest.mark.parametrize("name", [*HANGS_31, *HANGS_9, *SAMPLES, *SINGLE])
 def test_hang_equals_the_truth(name: str) -> None:
     truth = truth_of(name)
     code, report, stderr = analyze(name)
@@ -37,7 +40,7 @@ def test_hang_equals_the_truth(name: str) -> None:
     assert {w["grade"] for w in lock["waiters"]} <= {"proved", "corroborated"}
 
 
-@pytest.mark.parametrize("name", ["hang-self", *HANGS_9, *SAMPLES])
+@pytest.mark.parametrize("name", ["hang-self", *HANGS_9, *SAMPLES, *SINGLE_FILE])
 def test_without_any_module_file_the_proof_stands(name: str, tmp_path: object) -> None:
     """Heap dumps: frame 0's registers, the owner word and the chain are in the dump; what was lost is told."""
     truth = truth_of(name)
@@ -128,3 +131,22 @@ def test_normal_dump_gives_the_picture_of_the_stacks() -> None:
 def test_same_core_same_bytes() -> None:
     first, second = analyze("hang-self"), analyze("hang-self", "--timeout", "299")
     assert first[1] == second[1]
+
+
+@pytest.mark.parametrize(("name", "version"), [("net10-single-hang-self", "10.0.9"), ("net8-single-hang-self", "8.0.30")])
+def test_single_file_host_is_known_without_its_file(name: str, version: str) -> None:
+    runtime = analyze(name, modules=False)[1]["runtime"]
+    assert (runtime["version"], runtime["flavour"], runtime["version_source"]) == (version, "single-file", "DotNetRuntimeInfo")
+    assert runtime["build_id"] and runtime["layout"].endswith("confirmed by structure")
+
+
+@pytest.mark.parametrize("name", [*HANGS_9, *SAMPLES[:2], *SINGLE])
+def test_stripped_frames_get_inferred_names(name: str) -> None:
+    report = analyze(name)[1]
+    holder = write_lock(report)["owner"]["thread"]
+    frames = next(t for t in report["threads"] if t["index"] == holder)["frames"]
+    assert [(f["function"], f["name_source"]) for f in frames[:3]] == [
+        ("DispatchCache::Insert", "inferred"),
+        ("VirtualCallStubManager::ResolveWorker", "inferred"),
+        ("VSD_ResolveWorker", "inferred"),
+    ]
