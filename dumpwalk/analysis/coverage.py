@@ -134,9 +134,29 @@ def uncaptured_lock_waits(facts: Facts) -> list:
     ]
 
 
+def ownerless_lock_waits(facts: Facts) -> list:
+    """Waits in glibc's protocol of locks (FUTEX_WAIT for the value 2, which the word still has) on a word that is no mutex:
+    libc's own locks, which name no owner, or a mutex that is damaged. Whether anybody holds it cannot be told.
+    (musl waits for the value 2 on condition variables: src/thread/pthread_cond_timedwait.c.)"""
+    if any("musl" in m.name for m in facts.process.modules):
+        return []
+    return [
+        w
+        for w in facts.waits
+        if w.lock is None
+        and w.kind == "futex"
+        and w.word is not None
+        and len(w.call.arguments) > 2
+        and w.call.arguments[1] & 0x7F == 0
+        and w.call.arguments[2] & 0xFFFFFFFF == 2
+        and facts.process.memory.read(w.word, 4) == b"\2\0\0\0"
+    ]
+
+
 def _locks(facts: Facts) -> None:
     unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
     uncaptured = uncaptured_lock_waits(facts)
+    ownerless = ownerless_lock_waits(facts)
     if uncaptured:
         facts.cover(
             "locks",
@@ -146,6 +166,12 @@ def _locks(facts: Facts) -> None:
     elif unknown:
         facts.cover(
             "locks", "partial", f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs"
+        )
+    elif ownerless:
+        facts.cover(
+            "locks",
+            "partial",
+            plural(len(ownerless), "thread waits", "threads wait") + " for a lock that names no owner",
         )
     else:
         waiting = sum(len(k.waiters) for k in facts.locks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
 
+from dumpwalk.analysis.coverage import ownerless_lock_waits
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.detectors import (
     dispatch_cache_cycle,
@@ -121,6 +122,14 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
                 )
             )
     locks = cover.get("locks")
+    if locks is not None and locks.status != "complete" and ownerless_lock_waits(facts):
+        problems.append(
+            (
+                "owner-unknown",
+                "some threads wait for a lock that names no owner",
+                "Some threads wait for a lock that names no owner, so whether it is held cannot be told.",
+            )
+        )
     if locks is not None and locks.status != "complete":
         problems.append(
             (

@@ -25,7 +25,9 @@ ANSWER_SECONDS = 20.0
 """An lldb that does not tell its Python in this time is passed over; it takes 0.1 s (Xcode's first start: several)."""
 
 _PROBE = """
-import importlib, json, sys
+import sys
+sys.path[:] = [p for p in sys.path if p]  # the current folder may be anyone's
+import importlib, json
 path, library, extra, wanted = json.loads(sys.argv[1])
 sys.path[:0] = [path]
 if library:
@@ -35,6 +37,7 @@ if library:
     sys.modules["_lldb"] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules["_lldb"])
 import lldb
+sys.path[:] = [p for p in sys.path if p != "."]  # lldb appends it
 version = lldb.SBDebugger.GetVersionString().split("\\n")[0]
 sys.path[:0] = extra
 lacks = None
@@ -112,7 +115,7 @@ def _package_dir(directory: Optional[str], binary: str) -> Optional[str]:
 
 def ask_lldb(binary: str, environ: Mapping[str, str]) -> LldbAnswer:
     """Ask an lldb program for its interpreter (`--print-script-interpreter-info`, lldb 14 and later; else `-P`)."""
-    done = run_quietly([binary, "-l", "python", "--print-script-interpreter-info"], environ)
+    done = run_quietly([binary, "-x", "-l", "python", "--print-script-interpreter-info"], environ)
     if done is None:
         return LldbAnswer(None, None, "it could not be run or did not answer")
     info: Dict[str, object] = {}
@@ -124,7 +127,7 @@ def ask_lldb(binary: str, environ: Mapping[str, str]) -> LldbAnswer:
             info = {}
     path = info.get("lldb-pythonpath")
     if not isinstance(path, str):
-        older = run_quietly([binary, "-P"], environ)
+        older = run_quietly([binary, "-x", "-P"], environ)
         path = older.stdout.strip() if older is not None and older.returncode == 0 else None
     directory = _package_dir(path, binary)
     if directory is None:

@@ -6,6 +6,8 @@ address is masked. Code comes from the dump first and from matched module files 
 
 from __future__ import annotations
 
+import os
+import stat
 from typing import Any, List, Sequence, Tuple
 
 from dumpwalk import limits
@@ -16,6 +18,7 @@ from dumpwalk.core.lldb_threads import LldbSymbols, ModuleMap, Unwinder
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread, no_registers
 from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
+from dumpwalk.errors import DebuggerFailed
 
 Found = Sequence[Tuple[CoreImage, Any]]
 """Every image of the core with what was found for it (core/module_search.py)."""
@@ -24,7 +27,8 @@ Found = Sequence[Tuple[CoreImage, Any]]
 def open_with_lldb(
     lldb: Any, core: CoreFile, found: Found, file_memory: Sequence[Memory]
 ) -> Tuple[Process, LldbSession]:
-    """The process as lldb unwinds it. Raises DebuggerFailed when lldb refuses the core."""
+    """The process as lldb unwinds it. Raises DebuggerFailed when lldb refuses the core, or must not see it."""
+    _refuse_odd_files(core)
     session = LldbSession(lldb, core, found)
     memory = FileMemory(core.file, core.segments)
     code: Memory = LayeredMemory([memory, *file_memory]) if file_memory else memory
@@ -48,6 +52,17 @@ def open_with_lldb(
     process.module_facts["limited"] = ""
     process.__dict__["unwinder"] = unwinder
     return process, session
+
+
+def _refuse_odd_files(core: CoreFile) -> None:
+    """lldb opens every path that the core names and reads to its end: a pipe or a device there would hold it for ever."""
+    for image in core.images:
+        try:
+            mode = os.stat(image.path).st_mode
+        except (OSError, ValueError):
+            continue  # not here: lldb finds nothing either
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise DebuggerFailed(f"the core names {image.path} as a module, which is a pipe or a device here.")
 
 
 def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[Thread]:

@@ -218,7 +218,7 @@ def _ring(dump: DumpBytes) -> List[int]:
     for thread in dump.threads:
         if thread.value("orig_rax") != _FUTEX or thread.value("rax") not in (_FUTEX, (1 << 64) - 512):
             continue
-        word, operation, expected = thread.value("rdi"), thread.value("rsi") & 0x7F, thread.value("rdx") & 0xFFFFFFFF
+        word, operation, expected = thread.value("rdi"), thread.value("rsi") & ~0x180, thread.value("rdx") & 0xFFFFFFFF
         owner = dump.word(word + 8, 4)
         kind = dump.word(word + 16, 4)
         if operation == 0 and expected == 2 and dump.word(word, 4) == 2 and owner and kind == 0:
