@@ -17,8 +17,10 @@ class DumpwalkError(Exception):
     help_text = "Run `dumpwalk doctor` to see what was found on this machine."
 
     def sentence(self) -> str:
-        """The message and the advice, as one paragraph without line breaks."""
-        return " ".join(f"{self} {self.help_text}".split())
+        """The message and the advice, as one paragraph without line breaks or control characters (a path may hold any)."""
+        from dumpwalk.report.escape import visible  # only an error pays for it
+
+        return visible(" ".join(f"{self} {self.help_text}".split()))
 
 
 class NotFound(DumpwalkError):
