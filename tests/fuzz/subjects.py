@@ -29,6 +29,8 @@ NAMES = (
     "native-self",
     "net9-hang-two",
     "native-convoy",
+    "spin-stub",
+    "hang-stub-gc",
 )
 """The smallest of each kind, ELF and Mach-O in turn."""
 
