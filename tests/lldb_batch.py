@@ -44,6 +44,20 @@ def clean_environment() -> Dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DEBUGINFOD_URLS", "VIRTUAL_ENV")}
 
 
+@functools.cache
+def settings_for(name: str) -> Sequence[str]:
+    """What an engineer sets before loading a core whose files are not at their recorded paths: the folders that hold them."""
+    from fixtures import packages
+    from tests.real_cores import CORES, package_of
+
+    key = package_of(name)
+    if key is not None:
+        folders = sorted({p.parent for p in packages.fetch(key).rglob("*") if p.suffix == ".so" or p.name == "dotnet"})
+    else:
+        folders = [CORES / "bin"] if name.startswith("native-") else []
+    return [f"settings set target.exec-search-paths {' '.join(map(str, folders))}"] if folders else []
+
+
 def batch(commands: Sequence[str], line: str = "", more: Sequence[str] = ()) -> Batch:
     """`lldb -b -o COMMAND...` with the line of `dumpwalk lldb-init` first. No line at all: pass line=None's stand-in `-`."""
     first: List[str] = [] if line == "-" else [line or init_line()]

@@ -269,7 +269,8 @@ def test_the_helix_post_command(place: Path, environment: Dict[str, str], runtim
         done = run(command, place, environment)
         assert done.returncode == 0, done.stderr
     payload = place / "artifacts"
-    (payload / "shared").symlink_to(runtime_3_1 / "shared")
+    for part in ("dotnet", "host", "shared"):
+        (payload / part).symlink_to(runtime_3_1 / "dotnetcore2" / "bin" / part)
     dumps, uploads = tmp_path / "dumps", tmp_path / "uploads"
     dumps.mkdir()
     uploads.mkdir()

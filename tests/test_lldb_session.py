@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 import pytest
 
 from tests.conftest import ROOT, unpack_core
-from tests.lldb_batch import Batch, batch, clean_environment, init_line, lldb_program, load
+from tests.lldb_batch import Batch, batch, clean_environment, init_line, lldb_program, load, settings_for
 from tests.real_cores import analyze, module_options
 
 SUBCOMMANDS = ("analyze", "threads", "locks", "graph", "cache", "walk", "explain")
@@ -28,8 +28,7 @@ def core() -> Path:
 
 def in_session(name: str, *commands: str) -> Batch:
     """Commands on a committed core, opened with the folder of its binaries where there is one."""
-    before = [f'settings set target.exec-search-paths "{folder}"' for folder in module_options(name)[1:2]]
-    return batch([*before, load(unpack_core(name)), *commands])
+    return batch([*settings_for(name), load(unpack_core(name)), *commands])
 
 
 def sentence(done: Batch) -> str:
@@ -132,7 +131,7 @@ def test_a_core_whose_file_was_replaced_is_read_through_lldb(core: Path, tmp_pat
     shutil.copyfile(core, mine)
     (tmp_path / "other").write_bytes(unpack_core("native-abba").read_bytes())
     swap = f"script import os; os.replace({str(tmp_path / 'other')!r}, {str(mine)!r})"
-    done = batch([load(mine), swap, f'dumpwalk analyze -o "{tmp_path / "r.json"}"'])
+    done = batch([*settings_for(HANG), load(mine), swap, f'dumpwalk analyze -o "{tmp_path / "r.json"}"'])
     assert done.code == 0, done.errors
     _, expected, _ = analyze(HANG)
     report = json.loads((tmp_path / "r.json").read_text())
@@ -332,7 +331,7 @@ def test_python_gets_errors_it_can_catch(tmp_path: Path) -> None:
 
 def test_the_examples_of_the_documentation_run(core: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
-    code = "\n".join(blocks).replace('"core.1234"', repr(str(core))).replace('"bin/"', "")
+    code = "\n".join(blocks).replace('"core.1234"', repr(str(core))).replace('"bin/"', repr(module_options(HANG)[1]))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True,
         text=True, check=False,

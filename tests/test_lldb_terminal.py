@@ -12,7 +12,7 @@ from typing import Callable, Iterator
 import pytest
 
 from tests.conftest import unpack_core
-from tests.lldb_batch import QUIET, clean_environment, init_line, lldb_program
+from tests.lldb_batch import QUIET, clean_environment, init_line, lldb_program, settings_for
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 SECONDS = 40.0
@@ -118,6 +118,8 @@ def test_completion(terminal: Terminal, tmp_path: Path) -> None:
 def test_a_report_and_errors_as_sentences(terminal: Terminal) -> None:
     terminal.line("dumpwalk analyze")
     terminal.until("error: There is no target.")
+    for setting in settings_for("hang-self"):
+        terminal.line(setting)
     terminal.line(f"target create --core {unpack_core('hang-self')}")
     terminal.until("was loaded")
     terminal.clear()
@@ -132,6 +134,8 @@ def test_a_report_and_errors_as_sentences(terminal: Terminal) -> None:
 @pytest.mark.parametrize("presses", [1, 2])
 def test_ctrl_c_stops_the_command(terminal: Terminal, presses: int) -> None:
     """One press stops an analysis that reads memory; where it does not (one press, no reading), a second one does."""
+    for setting in settings_for("hang-self"):
+        terminal.line(setting)
     terminal.line(f"target create --core {unpack_core('hang-self')}")
     terminal.until("was loaded")
     work = "p.memory.read(0, 8)" if presses == 1 else "None"

@@ -82,11 +82,7 @@ def test_real_cores_against_their_truth(path: Path) -> None:
         tids = [t.tid for t in core.threads]
         for known in (truth.get("spinner_tid"), truth.get("suspending_tid")):
             assert known is None or known in tids
-        if name.startswith("native"):
-            assert core.producer in ("gcore", "kernel")
-        else:
-            told = next((p for p in ("gcore", "kernel") if name.endswith(p)), "createdump")
-            assert core.producer == told
+        assert core.producer == truth["dump"]["producer"]
         assert core.kind == ("mini" if name.endswith("normal") else "heap")
         assert core.crash_signal is None, "all of them were dumped on purpose"
 
