@@ -73,6 +73,9 @@ LLDB_SHARE = 0.7
 PHASES_SHARE = 0.75
 """Share of the second child's time after which no further phase begins; the rest is for detectors and the report."""
 
+STACKS_SHARE = 0.5
+"""Share of that time for stacks: what they are followed for is to be read, what the verdict rests on comes after them."""
+
 SIDE_BY_SIDE = 4
 """Cores analysed at once, and never more than the processors that this process may use."""
 

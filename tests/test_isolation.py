@@ -181,6 +181,30 @@ def test_time_that_ends_in_the_middle_keeps_what_is_known(place):
     assert 'time limit was reached in the phase "managed threads"' in areas["managed-threads"].why
 
 
+def test_time_that_ends_in_the_stacks_leaves_the_rest_its_time(place):
+    """A real alarm: unwinding takes for ever, everything else is still looked at and keeps the verdict."""
+    code = f"""
+import json, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from dumpwalk.analysis import budget, collect, engine
+from dumpwalk.report.json_format import to_dict
+def endless(process):
+    while True:
+        time.sleep(0.001)
+collect._unwind = endless
+budget.end_phases_after(4)
+core = {str(unpack_core(HANG))!r}
+report = engine.analyze_core(core, engine.Options(), None, {str(place)!r}, why_bare="lldb crashed")
+print(json.dumps(to_dict(report)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert report["verdict"]["kind"] == "dispatch-cache-cycle", done.stderr
+    assert coverage(report)["stacks"]["status"] == "none"
+    assert coverage(report)["stacks"]["why"] == 'lldb crashed; the time limit was reached in the phase "stacks"'
+    assert coverage(report)["dispatch-cache"]["status"] == "complete"
+
+
 def test_time_that_ends_before_the_cache_is_never_called_healthy(place):
     from dumpwalk.analysis import collect as collecting
     from dumpwalk.analysis import engine

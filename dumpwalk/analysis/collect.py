@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
+from dumpwalk import limits
 from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
@@ -31,7 +32,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     layouts = list(
         matching(process.os, process.arch.name, runtime.libc if runtime else None, runtime.major if runtime else None)
     )
-    phases.run("stacks", lambda: _unwind(process), lambda: _leave_stacks(process))
+    phases.run("stacks", lambda: _unwind(process), lambda: _leave_stacks(process), limits.STACKS_SHARE)
     reader = WaitReader(process, layouts if runtime else [], runtime.libc if runtime else None)
     waits: List[Wait] = phases.run("waits", lambda: [reader.read(thread) for thread in process.threads], list)
     location, cache = Location(), None

@@ -37,7 +37,11 @@ def record_stop(facts: Facts, unfinished: Sequence[str], why: str) -> None:
     facts.stopped = why
     lost = {area for phase in unfinished for area in _AREAS_OF_PHASE[phase]}
     kept = [c for c in facts.coverage if c.area not in lost]
-    facts.coverage[:] = [*kept, *(Coverage(area, "none", why) for area in sorted(lost))]
+    facts.coverage[:] = [*kept, *(Coverage(area, "none", why) for area in sorted(lost - {"stacks"}))]
+    if "stacks" in lost:  # what happened to the debugger stays there
+        first = facts.process.module_facts.get("stacks")
+        some = any(len(t.frames()) > 1 for t in facts.process.threads)
+        facts.cover("stacks", "partial" if some else "none", f"{first}; {why}" if first else why)
 
 
 def _threads(facts: Facts) -> None:
