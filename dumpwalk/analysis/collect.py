@@ -9,7 +9,7 @@ from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
-from dumpwalk.core.process import Process, Thread
+from dumpwalk.core.process import Frame, Process, Thread
 from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
@@ -89,10 +89,11 @@ def _unwind(process: Process) -> None:
 
 
 def _leave_stacks(process: Process) -> None:
-    """Threads whose stacks were not reached in time have none: nobody unwinds them later."""
+    """Threads whose stacks were not reached in time have the frame of their pc alone: nobody unwinds them later."""
     for thread in process.threads:
         if not thread.unwound:
-            thread.replace_frames([])
+            pc = thread.registers.get(process.arch.pc, 0)
+            thread.replace_frames([Frame(0, pc, None, None, process.module_at(pc), None, None, "none", "context")])
 
 
 def _locate_and_walk(

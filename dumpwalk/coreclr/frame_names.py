@@ -56,6 +56,8 @@ class _Names:
 
     def put(self, thread: Thread, index: int, name: str) -> None:
         frames = thread.frames()
+        if index >= len(frames):
+            return  # a thread that the debugger does not know has no frames
         frame = frames[index]
         if frame.name_source == "symbol" or frame.function:
             return
