@@ -198,6 +198,7 @@ report = engine.analyze_core(core, engine.Options(), None, {str(place)!r}, why_b
 print(json.dumps(to_dict(report)))
 """
     done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["verdict"]["kind"] == "dispatch-cache-cycle", done.stderr
     assert coverage(report)["stacks"]["status"] == "none"

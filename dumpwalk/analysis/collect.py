@@ -9,7 +9,7 @@ from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
-from dumpwalk.core.process import Frame, Process, Thread
+from dumpwalk.core.process import Frame, Process, Thread, no_registers
 from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
@@ -93,7 +93,9 @@ def _leave_stacks(process: Process) -> None:
     for thread in process.threads:
         if not thread.unwound:
             pc = thread.registers.get(process.arch.pc, 0)
-            thread.replace_frames([Frame(0, pc, None, None, process.module_at(pc), None, None, "none", "context")])
+            module = process.module_at(pc)
+            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers)
+            thread.replace_frames([frame])
 
 
 def _locate_and_walk(
