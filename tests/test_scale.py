@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import BytesMemory, Extent, FileMemory, filled_runs
+from dumpwalk.coreclr import chain_walk
 from dumpwalk.coreclr.chain_walk import CacheWalk, walk_cache
+from dumpwalk.coreclr.chain_words import Clean
 from dumpwalk.report.json_format import MalformedReport, from_wire, to_wire
 from fixtures import scale
 from fixtures.hash import BUCKETS
@@ -162,6 +165,28 @@ def test_the_walk_grows_in_step_with_the_elements(loop: bool) -> None:
     assert (few.elements, many.elements) == (4000, 16000)
     assert [c.length for c in many.cycles] == ([8001] if loop else []), "and nothing is lost on the way"
     assert more_lines < 4.2 * lines and more_taken < 4.2 * taken + 1000
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_clean_chains_are_told_apart_from_damaged_ones(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quick walk of clean chains finds what the audit alone finds, whatever is broken and wherever."""
+    chance = random.Random(seed)
+    memory, slots, sentinel = cache_of(3000)
+    start, data = memory._pieces[-1]
+    words = bytearray(data)
+    places = range(0, len(words), scale.NODE_BYTES)
+    for _ in range(seed % 4):
+        at = chance.choice(places) + chance.choice((0, 8, 24))
+        value = chance.choice((0, 1, sentinel, start + chance.choice(places), start + 8, start + len(words), 0x7777000, 1 << 63))
+        words[at : at + 8] = value.to_bytes(8, "little")
+    if seed % 5 == 4:
+        slots[chance.randrange(BUCKETS)] = chance.choice((0, 4, start + chance.choice(places), 0x7777000))
+    cut = chance.choice(places) + 16  # an element across two segments
+    pieces = [memory._pieces[0], (start, bytes(words[:cut])), (start + cut, bytes(words[cut:]))]
+    quick = walk_cache(BytesMemory(pieces), slots, sentinel)
+    monkeypatch.setattr(chain_walk, "clean_chains", lambda *_: Clean(0, 0, 0, 0))
+    assert walk_cache(BytesMemory(pieces), slots, sentinel) == quick
+    assert seed % 4 or seed % 5 == 4 or quick.elements >= 2999
 
 
 def test_the_scan_reads_what_is_no_hole_and_nothing_else() -> None:

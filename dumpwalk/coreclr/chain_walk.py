@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory
+from dumpwalk.coreclr.chain_words import clean_chains, elements_from
 from dumpwalk.coreclr.layouts import NODE_BYTES, NODE_NEXT
 from dumpwalk.coreclr.token_hash import BUCKETS, bucket_of, hash_token
 
@@ -23,8 +24,7 @@ _NODE = struct.Struct("<4Q")
 SENTINEL_MT = 0xFFFFFFFFFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """One ResolveCacheElem."""
 
     address: int
@@ -127,8 +127,9 @@ def walk_cache(
     result = CacheWalk()
     visited = _Visited()
     token_hashes: Dict[int, int] = {}
+    begin = _take_clean(memory, slots, sentinel, visited, result) if sentinel is not None else 0
     for bucket, head in enumerate(slots):
-        if head == sentinel:
+        if head == sentinel or bucket < begin:
             continue
         result.used_buckets += 1
         if result.elements >= limits.CHAIN_NODES:
@@ -146,6 +147,23 @@ def walk_cache(
     return result
 
 
+def _take_clean(
+    memory: Memory, slots: Sequence[int], sentinel: int, visited: _Visited, result: CacheWalk
+) -> int:
+    """Take the clean chains before the first that is not, whose bucket is returned; what follows it may run into them."""
+    clean = clean_chains(memory, slots, sentinel)
+    result.used_buckets, result.elements, result.longest = clean.used, clean.elements, clean.longest
+    result.links = clean.elements
+    if clean.bucket < len(slots):
+        for head in slots[: clean.bucket]:
+            if head != sentinel:
+                for node, _, _, _, following in elements_from(memory, head, clean.longest):
+                    visited.page(node >> 16)[(node >> 3) & 8191] = 1
+                    if following == sentinel:
+                        break
+    return clean.bucket
+
+
 def _walk_bucket(
     memory: Memory,
     bucket: int,
@@ -155,7 +173,7 @@ def _walk_bucket(
     token_hashes: Dict[int, int],
     result: CacheWalk,
 ) -> Termination:
-    # The hot loop: about a microsecond a node. No object is made for a node that is as it should be.
+    # A microsecond a node: no object is made for one that is as it should be.
     unpack = _NODE.unpack_from
     pages = visited.pages
     keys = set()
@@ -293,25 +311,11 @@ def loop_elements(memory: Memory, cycle: ChainCycle) -> Iterator[Element]:
     if len(cycle.nodes) == cycle.length:
         yield from cycle.nodes
         return
-    node = cycle.entry
-    for _ in range(cycle.length):
-        element = read_element(memory, node)
-        if element is None:
-            return
-        yield element
-        node = element.next
+    yield from map(Element._make, elements_from(memory, cycle.entry, cycle.length))
 
 
 def _addresses(memory: Memory, head: int, count: int) -> List[int]:
-    order: List[int] = []
-    node = head
-    for _ in range(count):
-        order.append(node)
-        element = read_element(memory, node)
-        if element is None:
-            break
-        node = element.next
-    return order
+    return [parts[0] for parts in elements_from(memory, head, count)]
 
 
 def _typed(memory: Memory, addresses: Sequence[int]) -> Tuple[Element, ...]:

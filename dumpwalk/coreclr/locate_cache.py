@@ -24,6 +24,8 @@ from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
 SYMBOLS = ("g_resolveCache", "_ZL14g_resolveCache", "__ZL14g_resolveCache")
 WAYS = ("symbol", "register", "dac-table", "structural-scan")
 _CHUNK = 1 << 20
+_CONFIRMING = 500
+"""Register values looked at when another way has found the cache: a process at peace would have all of them looked at."""
 
 
 @dataclass
@@ -75,6 +77,8 @@ def locate(
             if candidate.address in seen:
                 continue
             seen.add(candidate.address)
+            if location.shape is not None and len(seen) > _CONFIRMING:
+                break
             if _take_object(location, memory, layouts, candidate, "register"):
                 break
     if "dac-table" in ways and ("register" not in location.located_by or "symbol" not in location.located_by):

@@ -6,6 +6,9 @@ same in every image from 3.1.23 to 10.0.14, Linux and macOS, x64 and arm64 (read
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Tuple
+
 BUCKETS = 4096
 """CALL_STUB_CACHE_SIZE: 1 << CALL_STUB_CACHE_NUM_BITS, which is 12 in every version."""
 
@@ -77,18 +80,28 @@ _TOKEN_HASH_BITS = (
 )
 
 
+@cache
+def _byte_tables() -> Tuple[Tuple[int, ...], ...]:
+    """For each of a token's 8 bytes, the hash of each of its 256 values: a bit at a time takes five times as long."""
+    tables = []
+    for first in range(0, 64, 8):
+        table = [0] * 256
+        for value in range(1, 256):
+            lowest = value & -value
+            table[value] = table[value ^ lowest] ^ (_TOKEN_HASH_BITS[first + lowest.bit_length() - 1] & (BUCKETS - 1))
+        tables.append(tuple(table))
+    return tuple(tables)
+
+
 def hash_token(token: int) -> int:
     """DispatchCache::HashToken: the entries of the set bits of the 64-bit token, XORed; the low 12 bits count."""
     value = 0
-    bit = 0
-    while token:
-        if token & 1:
-            value ^= _TOKEN_HASH_BITS[bit]
-        token >>= 1
-        bit += 1
-        if bit == 64:
+    for table in _byte_tables():
+        value ^= table[token & 0xFF]
+        token >>= 8
+        if not token:
             break
-    return value & (BUCKETS - 1)
+    return value
 
 
 def bucket_of(mt: int, token: int) -> int:
