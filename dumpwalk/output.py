@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 from typing import List, Sequence, Tuple, Union
 
 from dumpwalk.errors import BadOutput, Usage
@@ -65,18 +66,24 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
 
 def prepare(kind: str) -> None:
     """Import what `render` will need, while children work."""
-    if kind in _RENDERERS:
-        importlib.import_module(_RENDERERS[kind])
+    for module in ("dumpwalk.report.summary", *([_RENDERERS[kind]] if kind in _RENDERERS else [])):
+        importlib.import_module(module)
 
 
 def write(file: str, content: str) -> None:
-    """The whole file or nothing: written beside it, then renamed. Raises BadOutput."""
-    beside = f"{file}.{os.getpid()}.part"
+    """The whole file or nothing: a new file beside it, then renamed. A link of that name is replaced, never followed.
+
+    Raises BadOutput.
+    """
+    beside = f"{file}.{secrets.token_hex(8)}.part"
+    made = False
     try:
-        with open(beside, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        made = True
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
             stream.write(content)
         os.replace(beside, file)
     except OSError as error:
-        if os.path.exists(beside):
+        if made:
             os.unlink(beside)
         raise BadOutput(f"{file} cannot be written: {error.strerror}.") from error
