@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, Iterator, Optional, Sequence
 
@@ -24,8 +23,9 @@ def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
     path = os.fspath(core)
     if _inside_lldb():
         from dumpwalk.analysis.engine import Options, analyze_core
+        from dumpwalk.scratch import private_folder
 
-        with tempfile.TemporaryDirectory(prefix="dumpwalk-") as temp_dir:
+        with private_folder() as temp_dir:
             return analyze_core(path, Options(modules=tuple(modules)), _lldb(), temp_dir)
     from dumpwalk import isolation
     from dumpwalk.analysis.engine import Options

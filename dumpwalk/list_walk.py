@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass, field
 from typing import List, Optional, Tuple
 
@@ -45,8 +44,9 @@ class ListWalk:
 def walk_core(path: str, start: int, next_offset: int, sentinel: Optional[int], words: int, limit: int) -> ListWalk:
     """Open the core and walk. Raises DumpwalkError when the file is no core that can be read."""
     from dumpwalk.core.preflight import open_core
+    from dumpwalk.scratch import private_folder
 
-    with tempfile.TemporaryDirectory(prefix="dumpwalk-") as temp_dir:
+    with private_folder() as temp_dir:
         core = open_core(path, lambda: temp_dir)
         memory = FileMemory(core.file, core.segments)
         try:

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from tests.conftest import ROOT
 from tests.fuzz.dump_bytes import parse
@@ -139,6 +139,25 @@ def _entries(
     return entries
 
 
+def _views(entry: Dict[str, Any]) -> Iterator[str]:
+    """What `dumpwalk threads`, `locks`, `graph` and `cache` would print of it, and the drawings."""
+    from dumpwalk.report import graphs, known_issue, text
+    from dumpwalk.report.json_format import from_dict, to_dict
+
+    report = from_dict(entry)
+    if to_dict(report) != entry:
+        yield "the JSON does not come back as it was read"
+    views = (text.render_threads, text.render_locks, text.render_graph_text, text.render_cache)
+    for view in (*views, graphs.mermaid, graphs.dot, known_issue.render_json, known_issue.render_markdown):
+        try:
+            shown = view(report) or ""
+        except Exception as error:  # any exception at all is what is looked for
+            yield f"{view.__name__} fails: {type(error).__name__}: {error}"
+            continue
+        if any(c in shown for c in "\x1b\x00\x07"):
+            yield f"{view.__name__} lets control characters through"
+
+
 @lru_cache(maxsize=1)
 def _validator() -> Any:
     import jsonschema
@@ -160,6 +179,7 @@ def _judge(one: Case, entry: Dict[str, Any], result: Result) -> None:
         why = " ".join(c["why"] for c in entry["coverage"])
         if "the analysis with lldb" in why:
             result.without_lldb.append(f"{one.title}: {why[why.index('the analysis with lldb') :][:200]}")
+        result.wrong += [f"{one.title}: {w}" for w in _views(entry)]
         for error in list(_validator().iter_errors(entry))[:3]:
             result.wrong.append(f"{one.title}: not as the schema says: {error.json_path}: {error.message[:200]}")
     else:
