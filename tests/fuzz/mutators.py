@@ -170,6 +170,29 @@ def locks(subject: Subject, rng: Random) -> Optional[Mutation]:
     return Mutation("locks", f"word {address:#x} of a lock = {new & 0xFFFFFFFF:#x}", [(offset, _word(new, 4))])
 
 
+def images(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """Headers of the images as they lie in memory (program headers, load commands, build-ids), and words behind them:
+    dynamic sections, the runtime's globals, its data contract and thread list, dyld's list."""
+    placed = [m for m in subject.report["modules"] if m["base"]]
+    runtime = subject.report["runtime"]
+    bases = [int(m["base"], 16) for m in placed] + ([int(runtime["base"], 16)] * 3 if runtime else [])
+    if not bases:
+        return None
+    base = rng.choice(bases)
+    near = [s for s in subject.dump.segments if base <= s[0] < base + (8 << 20)]
+    patches = []
+    for _ in range(rng.choice((1, 2, 8, 64))):
+        if rng.random() < 0.5 or not near:
+            offset = subject.dump.offset_of(base + 4 * rng.randrange(512))
+        else:
+            start, _, length, _ = rng.choice(near)
+            offset = subject.dump.offset_of(start + (rng.randrange(length) & ~7))
+        if offset is not None:
+            size = rng.choice((4, 8))
+            patches.append((offset, _word(_odd(subject, rng, _old(subject, offset, size)), size)))
+    return Mutation("images", f"{len(patches)} words of the image at {base:#x}", patches) if patches else None
+
+
 def flips(subject: Subject, rng: Random) -> Mutation:
     data = subject.dump.data
     patches = []
@@ -220,6 +243,7 @@ MUTATORS: Dict[str, Mutator] = {
     "stack": stack,
     "notes": notes,
     "locks": locks,
+    "images": images,
     "flips": flips,
     "truncate": truncate,
 }
