@@ -18,8 +18,9 @@ TOP_LEVEL = {"LICENSE", "Makefile", "README.md", "CHANGELOG.md", "pyproject.toml
 TEXT = {".py", ".md", ".toml", ".json", ".html", ".j2", ".css", ".js", ".cs", ".c", ".txt", ".yml", ".yaml", ".sh", ""}
 
 FORBIDDEN = {
-    "a folder of one machine": re.compile(r"(?<![\w.])/work/(?:main|shared)\b|/root/\.(?:pyenv|cache)"),
-    "a temporary folder of one machine": re.compile(r"(?<![\w.])/tmp/(?:brief|bare|s|e)\b"),
+    "a folder of the machine it is developed on": re.compile(
+        rf"(?<![\w.]){re.escape(str(ROOT))}\b|{re.escape(str(Path.home()))}/\.[a-z]"
+    ),
     "a private registry's host": re.compile(r"\b(?:artifactory|nexus|pkg\.dev|jfrog)\b", re.IGNORECASE),
     "a private address": re.compile(r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b"),
 }
