@@ -334,6 +334,20 @@ def test_the_child_under_another_python(place, embedded):
     assert mine == report
 
 
+def test_the_child_is_started_as_a_program_where_a_fork_is_not_safe(monkeypatch):
+    """What macOS does, made here: only the parent is told that it is a Mac."""
+    from types import SimpleNamespace
+
+    from dumpwalk import child, isolation
+    from dumpwalk.analysis.engine import Options
+
+    cores = [str(unpack_core(HANG)), str(unpack_core(NATIVE))]
+    forked = isolation.analyze_all(cores, Options(), 60)
+    monkeypatch.setattr(child, "sys", SimpleNamespace(platform="darwin"))
+    monkeypatch.setattr(child, "_fork", lambda *arguments: pytest.fail("forked"))
+    assert isolation.analyze_all(cores, Options(), 60) == forked
+
+
 def test_under_another_python_a_crash_is_a_sentence_too(place):
     env = other_python(place, False, break_lldb(place, "load", "crash"))
     done = run(place, "analyze", "-f", "json", unpack_core(HANG), env=env)
