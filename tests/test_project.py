@@ -19,7 +19,7 @@ TEXT = {".py", ".md", ".toml", ".json", ".html", ".j2", ".css", ".js", ".cs", ".
 
 FORBIDDEN = {
     "a folder of the machine it is developed on": re.compile(
-        rf"(?<![\w.]){re.escape(str(ROOT))}\b|{re.escape(str(Path.home()))}/\.[a-z]"
+        rf"(?<![\w.]){re.escape(str(ROOT))}\b|{re.escape(str(Path.home()))}/\.(?:pyenv|cache|config|local)\b"
     ),
     "a private registry's host": re.compile(r"\b(?:artifactory|nexus|pkg\.dev|jfrog)\b", re.IGNORECASE),
     "a private address": re.compile(r"\b(?:10\.\d{1,3}|192\.168|172\.(?:1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}\b"),
