@@ -306,12 +306,9 @@ def _record_end(
             _damage(result, "unreadable", bucket, None, end.at, detail)
 
 
-def loop_elements(memory: Memory, cycle: ChainCycle) -> Iterator[Element]:
-    """Every element of the loop, once, also where the report lists the first ones only."""
-    if len(cycle.nodes) == cycle.length:
-        yield from cycle.nodes
-        return
-    yield from map(Element._make, elements_from(memory, cycle.entry, cycle.length))
+def loop_elements(memory: Memory, cycle: ChainCycle) -> Iterator[Tuple[int, int, int, int, int]]:
+    """(address, pMT, token, target, pNext) of every element of the loop, also where the report lists the first ones only."""
+    return elements_from(memory, cycle.entry, cycle.length)
 
 
 def _addresses(memory: Memory, head: int, count: int) -> List[int]:

@@ -26,6 +26,8 @@ _RUNS = 4096
 _HASHES = 100_000
 _FIRST_LOOK = 256
 """Elements of a chain before it is first asked whether a key stands twice; a saturated cache has 250 in a chain."""
+_LONGEST = 8192
+"""A longer chain is left to the audit: it is most likely a loop, which would be followed for nothing."""
 
 
 class Words:
@@ -104,7 +106,7 @@ def clean_chains(memory: Memory, slots: Sequence[int], sentinel: int) -> Clean:
                 if node == sentinel:
                     break
             room = len(keys)  # as many again before the next look: two looks an element at most
-            if len(set(keys)) != room or elements + room >= limits.CHAIN_NODES:
+            if len(set(keys)) != room or room > _LONGEST or elements + room >= limits.CHAIN_NODES:
                 return Clean(bucket, used, elements, longest)
         used += 1
         elements += len(keys)

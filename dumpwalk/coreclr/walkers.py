@@ -88,7 +88,7 @@ def find_walkers(
     """All threads that run in a chain-walk loop or hold a cycle's node while they are not in a system call."""
     found = []
     memory = process.memory
-    nodes = {n.address: cycle for cycle in (walk.cycles if walk else ()) for n in loop_elements(memory, cycle)}
+    nodes = {e[0]: cycle for cycle in (walk.cycles if walk else ()) for e in loop_elements(memory, cycle)}
     for wait in waits:
         if wait.call.inside:
             continue
@@ -115,7 +115,7 @@ def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]
     if cycle is not None and loop is not None and loop.kind == "promote" and loop.element:
         inside = nodes.get(registers.get(loop.element, 0)) is cycle
     elif cycle is not None and key is not None:
-        inside = any((n.mt, n.token) == key for n in loop_elements(process.memory, cycle))
+        inside = any(e[1:3] == key for e in loop_elements(process.memory, cycle))
     unknown = lock is None or (bool(lock.locked) and thread.tid_source == "synthetic")
     return Walker(thread, loop, name, source, register, cursor, cycle, owns, key, inside, code_known, unknown)
 
