@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import secrets
 from typing import List, Sequence, Tuple, Union
 
 from dumpwalk.errors import BadOutput, Usage
@@ -75,7 +74,7 @@ def write(file: str, content: str) -> None:
 
     Raises BadOutput.
     """
-    beside = f"{file}.{secrets.token_hex(8)}.part"
+    beside = f"{file}.{os.urandom(8).hex()}.part"
     made = False
     try:
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

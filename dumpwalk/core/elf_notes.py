@@ -10,6 +10,7 @@ arch/arm64/include/uapi/asm/ptrace.h (user_pt_regs, user_pac_mask), include/uapi
 
 from __future__ import annotations
 
+import collections.abc
 import struct
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, Optional, Tuple, Union
@@ -82,6 +83,26 @@ class ElfNotes:
     thread_limit: bool = False
 
 
+class _Registers(collections.abc.Mapping[str, int]):
+    """A thread's registers as they stand in its note, read when asked for: a tenth of a dictionary of numbers."""
+
+    __slots__ = ("_data", "_positions")
+
+    def __init__(self, positions: Dict[str, int], data: bytes) -> None:
+        self._positions = positions
+        self._data = data
+
+    def __getitem__(self, name: str) -> int:
+        at = self._positions[name]
+        return int.from_bytes(self._data[at : at + 8], "little")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
 def notes(data: Bytes) -> Iterator[Tuple[str, int, Bytes, int]]:
     """(owner, type, description, where the next begins) of each whole note; stops at the first that does not fit."""
     position, end = 0, len(data)
@@ -98,8 +119,8 @@ def notes(data: Bytes) -> Iterator[Tuple[str, int, Bytes, int]]:
 def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
     """Add the notes of one PT_NOTE segment. Raises nothing: what does not fit its type is left out."""
     names = _REGISTERS[arch]
-    registers = struct.Struct(f"<{len(names)}Q")
-    whole = _PRSTATUS_REGISTERS + registers.size
+    whole = _PRSTATUS_REGISTERS + 8 * len(names)
+    positions = {name: 8 * position for position, name in enumerate(names)}
     position = 0
     for owner, kind, body, position in notes(data):  # noqa: B007 - where the last whole note ends
         if len(into.order) < 16:
@@ -113,7 +134,7 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
                     continue
                 (signal,) = struct.unpack_from("<H", body, 12)
                 (tid,) = struct.unpack_from("<i", body, 32)
-                values = dict(zip(names, registers.unpack_from(body, _PRSTATUS_REGISTERS)))
+                values = _Registers(positions, bytes(body[_PRSTATUS_REGISTERS:whole]))
                 source = "os" if tid > 0 else "synthetic"
                 into.threads.append(CoreThread(tid if tid > 0 else None, source, values, signal or None))
             elif kind == NT_PRPSINFO and len(body) >= 56:
