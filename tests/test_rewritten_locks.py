@@ -1,10 +1,12 @@
 """Lock words of a real hang rewritten: what the report claims follows what memory now says, and never more."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List
 
 from dumpwalk.analysis.collect import collect
 from dumpwalk.analysis.engine import report_of
+from dumpwalk.core.memory import BytesMemory, LayeredMemory
 from dumpwalk.report.model import Report
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import truth_of
@@ -74,3 +76,23 @@ def test_node_whose_page_is_not_in_the_dump_is_unknown_not_healthy() -> None:
     report = _report({}, [range(page, page + 0x1000)])
     assert report.dispatch_cache is not None and report.dispatch_cache.walked == "partial"
     assert report.verdict.exit_code in (11, 12)
+
+
+def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:
+    """A waiter of the real hang given the registers of one that walks the same chain in the assembly stub, lock-free."""
+    process = bare_process("hang-self")
+    stub = bytes.fromhex("488b40184885c0742d483b1075f24c3b500875ec")  # the loop of ResolveWorkerChainLookupAsmStub, Linux x64
+    place = 0x10000
+    process.code = LayeredMemory([BytesMemory([(place, stub)]), process.code])
+    walker = next(t for t in process.threads if t.tid == TRUTH["waiters"][3])
+    moved = {"rip": place + 4, "rax": LAST, "rdx": 0x1000, "r10": 0x2, "orig_rax": (1 << 64) - 1}
+    process.threads[process.threads.index(walker)] = replace(walker, registers={**walker.registers, **moved})
+    report = report_of(collect(process), "core", process.corefile)
+
+    finding = report.findings[0]
+    assert (finding.kind, report.verdict.signature) == ("dispatch-cache-cycle", "4fd21060")
+    tids = {t.index: t.tid for t in report.threads}
+    assert {tids[a.thread] for a in finding.actors if a.role == "spinner"} == {TRUTH["spinner_tid"], TRUTH["waiters"][3]}
+    assert {tids[a.thread] for a in finding.actors if a.role == "holder"} == {TRUTH["spinner_tid"]}
+    assert len([a for a in finding.actors if a.role == "waiter"]) == len(TRUTH["waiters"]) - 1
+    assert "is stuck on the same loop too, without the lock" in " ".join(finding.summary)
