@@ -15,7 +15,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
-from dumpwalk.core.corefile import Segment
+from dumpwalk.core import lldb_session
+from dumpwalk.core.corefile import CoreImage, Segment
 from dumpwalk.core.memory import BytesMemory, Extent, FileMemory, filled_runs
 from dumpwalk.coreclr import chain_walk
 from dumpwalk.coreclr.chain_walk import CacheWalk, walk_cache
@@ -273,6 +274,21 @@ def imports(*arguments: str) -> List[str]:
     names = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
     assert "dumpwalk.cli" in names, done.stderr
     return names
+
+
+def test_debug_files_of_the_c_library_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lldb_session, "_DEBUG_FILES", str(tmp_path))
+    (tmp_path / ".build-id" / "ab").mkdir(parents=True)
+    (tmp_path / ".build-id" / "ab" / "cd01.debug").write_bytes(b"")
+    (tmp_path / "opt").mkdir()
+    (tmp_path / "opt" / "libown.so.debug").write_bytes(b"")
+
+    def wants(path: str, build_id: Optional[str]) -> bool:
+        return lldb_session._wants_debug_file(CoreImage(path, 0x1000, None, build_id))
+
+    assert wants("/usr/share/dotnet/libcoreclr.so", "abcd01") and wants("/opt/libown.so", "ef0123")
+    assert not wants("/usr/lib/libother.so", "ef0123") and not wants("/opt/libcoreclr.so", None)
+    assert not any(wants(f"/lib/{name}", "abcd01") for name in ("libc.so.6", "ld-linux-x86-64.so.2", "libpthread.so.0"))
 
 
 def test_help_imports_nothing_heavy() -> None:
