@@ -43,6 +43,9 @@ def _wants_debug_file(image: CoreImage) -> bool:
     at = os.path.join(_DEBUG_FILES, ".build-id", image.build_id[:2], image.build_id[2:] + ".debug")
     return os.path.isfile(at) or os.path.isfile(f"{_DEBUG_FILES}{image.path}.debug")
 
+_COMMAND_CHARACTERS = frozenset('"`\\\n\r')
+"""A folder with one of these in its name is no search path: lldb's command line would take it apart or evaluate it."""
+
 
 class LldbSession:
     """One core in one debugger. `target` and `process` are lldb's; `modules` says what each image was matched with."""
@@ -77,7 +80,7 @@ class LldbSession:
         for _, match in self.found:
             if match.file and match.match == "matched":
                 folder = os.path.dirname(os.path.abspath(match.file))
-                if folder not in folders and '"' not in folder:
+                if folder not in folders and not _COMMAND_CHARACTERS & set(folder):
                     folders.append(folder)
         if folders and self.core.os == "macos":
             quoted = " ".join(f'"{f}"' for f in folders[:200])

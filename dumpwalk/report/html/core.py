@@ -109,7 +109,8 @@ class Core:
                 thread = self._threads.get(index)
                 if thread and len(out) < 5:
                     roles = [a.role for a in finding.actors if a.thread == index]
-                    out.append(Glance(", ".join(dict.fromkeys(roles)).capitalize(), thread_label(thread), self.link("thread", index)))
+                    role = ", ".join(dict.fromkeys(roles)).capitalize()
+                    out.append(Glance(role, thread_label(thread), self.link("thread", index)))
             mine = [lock for lock in report.locks if lock.address in finding.locks]
             out += [Glance("Lock", lock_name(lock), self._locks[lock.address]) for lock in mine[:3]]
             for cycle in [c for c in self.cycles if c.bucket in finding.buckets][:2]:
