@@ -21,6 +21,7 @@ from dumpwalk.worker import Job
 _BLOCK = 1 << 20
 _REAP_SECONDS = 5.0
 """A killed child that is still there after this long hangs in the kernel (a dead network disk); it is left to it."""
+_MUCH_MEMORY = 2 << 30
 _START = (
     "import sys; sys.path[:] = [p for p in sys.path if p];"  # -c puts the current folder first
     " from {module} import main; main()"
@@ -52,6 +53,8 @@ class Child:
         self._failure = ""
         self._end: Optional[End] = None
         self._gone = False
+        self._peak = 0
+        """Bytes of memory that it had at most."""
 
     def step(self, readable: bool) -> Optional[End]:
         """Take what there is to read; how the child ended, or None while it works."""
@@ -114,7 +117,7 @@ class Child:
         if status is None:
             return End(self.phase, problem="stopped talking")
         if os.WIFSIGNALED(status):
-            return End(self.phase, problem=f"crashed ({_signal_name(os.WTERMSIG(status))})")
+            return End(self.phase, problem=_crashed(os.WTERMSIG(status), self._peak))
         return End(self.phase, problem=f"ended without a word (status {os.WEXITSTATUS(status)})")
 
     def _reap(self) -> Optional[int]:
@@ -123,12 +126,13 @@ class Child:
         pause = 0.0005
         while time.monotonic() < end:
             try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             except ChildProcessError:
                 self._gone = True
                 return None
             if pid:
                 self._gone = True
+                self._peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
                 return status
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
@@ -183,6 +187,12 @@ def _spawn(job: Job, discovery: Discovery, writer: int) -> int:
         return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
     finally:
         os.close(null)
+
+
+def _crashed(number: int, peak: int) -> str:
+    """`crashed (SIGABRT)`, and with how much memory where that may be the reason: C++ aborts when it gets no more."""
+    size = f" with {peak >> 30} GiB of memory in use" if peak >= _MUCH_MEMORY else ""
+    return f"crashed ({_signal_name(number)}){size}"
 
 
 def _signal_name(number: int) -> str:

@@ -126,8 +126,10 @@ class _Batch:
         """Wait for the next message, end or time limit of any child, and act on it."""
         now = time.monotonic()
         soonest = min(core.child.deadline for core in self._running)
-        readers = [core.child.reader for core in self._running]
-        ready = set(select.select(readers, [], [], max(0.0, min(soonest - now, 0.5)))[0])
+        poll = select.poll()  # select() cannot watch descriptors above 1023, which a caller's program may have reached
+        for core in self._running:
+            poll.register(core.child.reader, select.POLLIN)
+        ready = {reader for reader, _ in poll.poll(1000 * max(0.0, min(soonest - now, 0.5)))}
         for core in list(self._running):
             before = core.child.phase
             end = core.child.step(core.child.reader in ready)

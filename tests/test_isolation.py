@@ -366,6 +366,32 @@ def test_under_another_python_no_child_is_left_either(place, number):
     wait_for(lambda: not alive(int(child)))
 
 
+def test_a_crash_with_much_memory_in_use_says_so():
+    from dumpwalk.child import _crashed
+
+    assert _crashed(signal.SIGABRT, 300 << 20) == "crashed (SIGABRT)"
+    assert _crashed(signal.SIGKILL, 17 << 30) == "crashed (SIGKILL) with 17 GiB of memory in use"
+
+
+def test_many_open_files_in_the_caller_do_no_harm():
+    """A descriptor above 1023, as a program that uses the package may have."""
+    from dumpwalk import isolation
+    from dumpwalk.analysis.engine import Options
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip("not so many files can be opened here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        (report,) = isolation.analyze_all([str(unpack_core(NATIVE))], Options(), 60)
+        assert report.verdict.kind == "lock-cycle"
+    finally:
+        for handle in opened:
+            os.close(handle)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_the_memory_bound_is_shared_and_grows_with_the_core():
     from dumpwalk import worker
 
