@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.lock_names import first_own_frame, plain
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.signature import lock_parts, signature
+from dumpwalk.locks.waits import Wait
 from dumpwalk.report.model import Actor, Evidence, Finding
 
 KIND = "lock-cycle"
@@ -21,23 +22,31 @@ def detect(facts: Facts) -> List[Finding]:
 
 
 def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
-    locks = [k for node in cycle for k in facts.locks if k.node == node]
-    threads = [t for node in cycle for t in facts.process.threads if f"thread-{t.index}" == node]
+    by_node = {k.node: k for k in facts.locks}
+    by_thread = {f"thread-{t.index}": t for t in facts.process.threads}
+    locks = [by_node[node] for node in cycle if node in by_node]
+    threads = [by_thread[node] for node in cycle if node in by_thread]
     if not locks or not threads or "gc" in cycle:
         return None
     if len(threads) == 1 and (locks[0].state.recursive or not _waits(facts, threads[0], locks[0])):
         return None
-    grades = {e.grade for e in facts.graph.edges if e.source in cycle and e.target in cycle}
+    members = set(cycle)
+    grades = {e.grade for e in facts.graph.edges if e.source in members and e.target in members}
+    wanted = _wanted(locks)
     proved = grades <= {"proved"}
-    evidence = _evidence(facts, threads, locks)
+    evidence = _evidence(facts, threads, locks, wanted)
     alone = len(threads) == 1
-    behind = [n for n in facts.graph.reaching(cycle[0]) if n.startswith("thread-") and n not in cycle]
+    behind = [n for n in facts.graph.reaching(cycle[0]) if n.startswith("thread-") and n not in members]
     title = (
         f"Thread {threads[0].index} waits for {locks[0].label}, which it holds itself."
         if alone
         else f"{len(threads)} threads wait for each other's locks: a deadlock of {len(locks)} locks."
     )
-    summary = [_sentence(facts, t, locks) for t in threads]
+    held: Dict[int, List[LockFact]] = {}
+    for lock in locks:
+        if lock.owner is not None:
+            held.setdefault(lock.owner.index, []).append(lock)
+    summary = [_sentence(t, held.get(t.index, []), [k for k, _ in wanted.get(t.index, [])]) for t in threads]
     if behind:
         waits = wording.plural(len(behind), "more thread waits", "more threads wait")
         numbers = wording.ranges(int(node.split("-")[1]) for node in behind)
@@ -72,15 +81,31 @@ def _waits(facts: Facts, thread: Thread, lock: LockFact) -> bool:
     return any(w.thread is thread for w in lock.waiters)
 
 
-def _sentence(facts: Facts, thread: Thread, locks: Sequence[LockFact]) -> str:
-    held = [k.label for k in locks if k.owner is thread]
-    wanted = [k.label for k in locks if _waits(facts, thread, k)]
+def _wanted(locks: Sequence[LockFact]) -> Dict[int, List[Tuple[LockFact, Wait]]]:
+    """Thread index → the locks that it waits for, in the order of the ring."""
+    found: Dict[int, List[Tuple[LockFact, Wait]]] = {}
+    for lock in locks:
+        for wait in lock.waiters:
+            found.setdefault(wait.thread.index, []).append((lock, wait))
+    return found
+
+
+def _sentence(thread: Thread, held: Sequence[LockFact], wanted: Sequence[LockFact]) -> str:
     frame = first_own_frame(thread.frames())
     where = f", in {plain(frame.function)}" if frame is not None and frame.function else ""
-    return f"{wording.tid_words(thread).capitalize()} holds {' and '.join(held)} and waits for {' and '.join(wanted)}{where}."
+    return f"{wording.tid_words(thread).capitalize()} holds {_labels(held)} and waits for {_labels(wanted)}{where}."
 
 
-def _evidence(facts: Facts, threads: Sequence[Thread], locks: Sequence[LockFact]) -> List[Evidence]:
+def _labels(locks: Sequence[LockFact]) -> str:
+    return " and ".join(dict.fromkeys(k.label for k in locks))
+
+
+def _evidence(
+    facts: Facts,
+    threads: Sequence[Thread],
+    locks: Sequence[LockFact],
+    wanted: Dict[int, List[Tuple[LockFact, Wait]]],
+) -> List[Evidence]:
     found: List[Evidence] = []
     for lock in locks:
         if lock.owner is None:
@@ -89,14 +114,11 @@ def _evidence(facts: Facts, threads: Sequence[Thread], locks: Sequence[LockFact]
         if owner is not None:
             found.append(owner)
     for thread in threads:
-        for lock in locks:
-            for wait in lock.waiters:
-                if wait.thread is thread:
-                    found.append(wait_evidence(facts, wait, lock))
+        found.extend(wait_evidence(facts, wait, lock) for lock, wait in wanted.get(thread.index, []))
     return found
 
 
-def wait_evidence(facts: Facts, wait, lock: LockFact) -> Evidence:  # type: ignore[no-untyped-def]
+def wait_evidence(facts: Facts, wait: Wait, lock: LockFact) -> Evidence:
     """One thread's wait for one lock."""
     argument = facts.process.arch.syscall_arguments[3 if wait.call.kind == "psynch-condition" else 0]
     value = wait.thread.registers.get(argument)

@@ -199,6 +199,7 @@ def walker_evidence(facts: Facts, walker: Walker) -> List[Evidence]:
 def repro_of(evidence: Sequence[Evidence]) -> List[str]:
     """The lldb lines of the evidence, each once, in order."""
     lines: List[str] = []
+    known = set()
     selected = None
     for item in evidence:
         for line in (item.command or "").split("\n"):
@@ -208,7 +209,8 @@ def repro_of(evidence: Sequence[Evidence]) -> List[str]:
                 if line == selected:
                     continue
                 selected = line
-            elif line in lines and not line.startswith("register"):
+            elif line in known and not line.startswith("register"):
                 continue
             lines.append(line)
+            known.add(line)
     return lines

@@ -54,14 +54,24 @@ class Graph:
         return cycle
 
     def _without_ends(self) -> set:
-        """Nodes left when those without a way out, or without a way in, are taken away again and again."""
-        left = {e.source for e in self.edges} & {e.target for e in self.edges}
-        while True:
-            alive = [e for e in self.edges if e.source in left and e.target in left]
-            kept = {e.source for e in alive} & {e.target for e in alive}
-            if kept == left:
-                return kept
-            left = kept
+        """Nodes left when those without a way out, or without a way in, are taken away again and again. Linear."""
+        ways: Tuple[Dict[str, List[str]], Dict[str, List[str]]] = ({}, {})
+        for edge in self.edges:
+            ways[0].setdefault(edge.source, []).append(edge.target)
+            ways[1].setdefault(edge.target, []).append(edge.source)
+        left = set(ways[0]) | set(ways[1])
+        for out, back in (ways, ways[::-1]):
+            count = {node: sum(1 for n in out.get(node, ()) if n in left) for node in left}
+            ends = [node for node in left if not count[node]]
+            left.difference_update(ends)
+            while ends:
+                for before in back.get(ends.pop(), ()):
+                    if before in left:
+                        count[before] -= 1
+                        if not count[before]:
+                            left.discard(before)
+                            ends.append(before)
+        return left
 
     def reaching(self, target: str) -> List[str]:
         """All nodes from which `target` can be reached, in order of insertion."""
