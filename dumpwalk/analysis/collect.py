@@ -9,6 +9,7 @@ from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
+from dumpwalk.core.lldb_threads import ModuleMap
 from dumpwalk.core.process import Frame, Process, Thread, no_registers
 from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
 from dumpwalk.coreclr.layouts import Layout, matching
@@ -90,10 +91,11 @@ def _unwind(process: Process) -> None:
 
 def _leave_stacks(process: Process) -> None:
     """Threads whose stacks were not reached in time have the frame of their pc alone: nobody unwinds them later."""
+    modules = ModuleMap(process.modules)
     for thread in process.threads:
         if not thread.unwound:
             pc = thread.registers.get(process.arch.pc, 0)
-            module = process.module_at(pc)
+            module = modules.at(pc)
             frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers)
             thread.replace_frames([frame])
 
