@@ -18,18 +18,19 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpwalk import limits, scratch
-from dumpwalk.analysis.engine import Options
+from dumpwalk.analysis.opening import Options
 from dumpwalk.child import Child, End, start
 from dumpwalk.core.debugger_discovery import Discovery, discover
-from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut
-from dumpwalk.report.json_format import from_wire
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut, Unreadable
 from dumpwalk.worker import Job
 
-Outcome = Union[Report, FailedCore]
+if TYPE_CHECKING:  # imported while the children work
+    from dumpwalk.report.model import FailedCore, Report
+
+Outcome = Union["Report", "FailedCore"]
 Progress = Callable[[str, str], None]
 """Called with the core's path and the phase."""
 
@@ -87,7 +88,10 @@ class _Batch:
                         self._begin(waiting.pop(0))
                     while idle:
                         idle.pop()()
-                    self._step()
+                        if waiting:
+                            import dumpwalk.analysis.engine  # noqa: F401 - for the children that are forked from now on
+                    if self._running:
+                        self._step()
             except KeyboardInterrupt:
                 raise Interrupted("interrupted.") from None
             finally:
@@ -98,6 +102,14 @@ class _Batch:
         return [self._outcomes[position] for position in range(len(self._paths))]
 
     def _begin(self, position: int) -> None:
+        try:
+            self._launch(position)
+        except OSError as error:  # no temporary folder, no more processes or files
+            path = self._paths[position]
+            failed = Unreadable(f"{path}: its analysis could not be started ({error.strerror or error}).")
+            self._outcomes[position] = FailedCore(path, failed.sentence(), failed.exit_code, failed.kind)
+
+    def _launch(self, position: int) -> None:
         with ExitStack() as cleanup:
             folder = cleanup.enter_context(scratch.private_folder())
             started = time.monotonic()
@@ -143,9 +155,7 @@ class _Batch:
         if outcome is None and core.with_lldb:
             core.why = f'the analysis with lldb {end.problem} in the phase "{end.phase}"'
             left = self._timeout - (time.monotonic() - core.started)
-            if left > 0:
-                core.with_lldb = False
-                core.child = start(self._job(core.position, core.folder, False, core.why, left), None)
+            if left > 0 and self._go_on_without(core, left):
                 return
         if outcome is None:
             outcome = self._failure(core, end)
@@ -153,10 +163,23 @@ class _Batch:
         self._running.remove(core)
         core.cleanup.close()
 
+    def _go_on_without(self, core: _Core, seconds: float) -> bool:
+        """A second child, without lldb; False when none can be started."""
+        try:
+            core.child = start(self._job(core.position, core.folder, False, core.why, seconds), None)
+        except OSError:
+            return False
+        core.with_lldb = False
+        return True
+
     def _failure(self, core: _Core, end: End) -> FailedCore:
+        from dumpwalk.report.model import FailedCore
+
         error: DumpwalkError
-        if end.timed_out or core.with_lldb:
+        if end.timed_out or time.monotonic() - core.started >= self._timeout:
             error = TimedOut(f"{core.path}: no result within {self._timeout:g} seconds ({core.why}).")
+        elif core.with_lldb:
+            error = DebuggerFailed(f"{core.path}: {core.why}, and no second child could be started.")
         else:
             error = DebuggerFailed(
                 f'{core.path}: {core.why}, and the one without lldb {end.problem} in the phase "{end.phase}".'
@@ -166,6 +189,9 @@ class _Batch:
 
 def _outcome(path: str, end: End) -> Optional[Outcome]:
     """What a child brought back: a report, or an error that another child would meet too. None: it failed."""
+    from dumpwalk.report.json_format import from_wire
+    from dumpwalk.report.model import FailedCore
+
     if end.error is not None:
         return FailedCore(path, end.error["error"], end.error["exit_code"], end.error["error_kind"])
     return from_wire(end.report) if end.report is not None else None
@@ -199,5 +225,7 @@ def _told_to_end() -> Iterator[None]:
 
 
 def split(outcomes: Sequence[Outcome]) -> Tuple[List[Report], List[FailedCore]]:
+    from dumpwalk.report.model import FailedCore, Report
+
     reports = [o for o in outcomes if isinstance(o, Report)]
     return reports, [o for o in outcomes if isinstance(o, FailedCore)]

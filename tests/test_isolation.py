@@ -366,6 +366,27 @@ def test_under_another_python_no_child_is_left_either(place, number):
     wait_for(lambda: not alive(int(child)))
 
 
+def test_no_temporary_folder_and_no_process_are_sentences(place):
+    done = start(place, "analyze", unpack_core(NATIVE), unpack_core(HANG), env={"TMPDIR": "/proc", "TMP": "/proc"})
+    out, err = done.communicate(timeout=60)
+    if done.returncode == 1:  # tempfile goes on to /tmp where it can
+        assert "could not be started" in err and "Traceback" not in err
+    from dumpwalk import isolation
+    from dumpwalk.analysis.engine import Options
+
+    def refuse(*arguments):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    original = isolation.start
+    isolation.start = refuse
+    try:
+        (failed,) = isolation.analyze_all([str(unpack_core(NATIVE))], Options(), 60)
+    finally:
+        isolation.start = original
+    assert failed.exit_code == 1
+    assert "could not be started (Resource temporarily unavailable)" in failed.error
+
+
 def test_a_crash_with_much_memory_in_use_says_so():
     from dumpwalk.child import _crashed
 
