@@ -18,19 +18,18 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpwalk import limits, scratch
-from dumpwalk.analysis.opening import Options
+from dumpwalk.analysis.engine import Options
 from dumpwalk.child import Child, End, start
 from dumpwalk.core.debugger_discovery import Discovery, discover
 from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut, Unreadable
+from dumpwalk.report.json_format import from_wire
+from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.worker import Job
 
-if TYPE_CHECKING:  # imported while the children work
-    from dumpwalk.report.model import FailedCore, Report
-
-Outcome = Union["Report", "FailedCore"]
+Outcome = Union[Report, FailedCore]
 Progress = Callable[[str, str], None]
 """Called with the core's path and the phase."""
 
@@ -88,8 +87,6 @@ class _Batch:
                         self._begin(waiting.pop(0))
                     while idle:
                         idle.pop()()
-                        if waiting:
-                            import dumpwalk.analysis.engine  # noqa: F401 - for the children that are forked from now on
                     if self._running:
                         self._step()
             except KeyboardInterrupt:
@@ -173,8 +170,6 @@ class _Batch:
         return True
 
     def _failure(self, core: _Core, end: End) -> FailedCore:
-        from dumpwalk.report.model import FailedCore
-
         error: DumpwalkError
         if end.timed_out or time.monotonic() - core.started >= self._timeout:
             error = TimedOut(f"{core.path}: no result within {self._timeout:g} seconds ({core.why}).")
@@ -189,9 +184,6 @@ class _Batch:
 
 def _outcome(path: str, end: End) -> Optional[Outcome]:
     """What a child brought back: a report, or an error that another child would meet too. None: it failed."""
-    from dumpwalk.report.json_format import from_wire
-    from dumpwalk.report.model import FailedCore
-
     if end.error is not None:
         return FailedCore(path, end.error["error"], end.error["exit_code"], end.error["error_kind"])
     return from_wire(end.report) if end.report is not None else None
@@ -225,7 +217,5 @@ def _told_to_end() -> Iterator[None]:
 
 
 def split(outcomes: Sequence[Outcome]) -> Tuple[List[Report], List[FailedCore]]:
-    from dumpwalk.report.model import FailedCore, Report
-
     reports = [o for o in outcomes if isinstance(o, Report)]
     return reports, [o for o in outcomes if isinstance(o, FailedCore)]
