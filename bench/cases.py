@@ -67,6 +67,7 @@ def commands(of: Case) -> Dict[str, List[str]]:
     lldb, gdb = lldb_program(), shutil.which("gdb")
     if lldb is not None:
         found["lldb"] = lldb_backtrace(lldb, of)
+        found["lldb, no debug files"] = lldb_backtrace(lldb, of, debug_files=False)
     if gdb is not None:
         found["gdb"] = [
             gdb, "-nx", "-batch", "-iex", "set debuginfod enabled off", "-iex", "set auto-load no",
@@ -81,9 +82,13 @@ def dumpwalk(cores: Sequence[Path], modules: Sequence[Path]) -> List[str]:
     return [sys.executable, "-m", "dumpwalk", "analyze", *map(str, cores), *options]
 
 
-def lldb_backtrace(lldb: str, of: Case) -> List[str]:
-    """`lldb -b -o 'bt all' PROGRAM -c CORE`, with the folders of its libraries."""
-    settings: List[str] = []
+def lldb_backtrace(lldb: str, of: Case, debug_files: bool = True) -> List[str]:
+    """`lldb -b -o 'bt all' PROGRAM -c CORE`, with the folders of its libraries.
+
+    By itself lldb reads what /usr/lib/debug has, the C library's DWARF on many machines; without `debug_files` it does
+    not, which is what it does where none are installed.
+    """
+    settings = [] if debug_files else ["-O", "settings set symbols.enable-external-lookup false"]
     for folder in of.folders:
         settings += ["-O", f'settings append target.exec-search-paths "{folder}"']
     return [
