@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
+from bench import measure
 from dumpwalk.core import lldb_session
 from dumpwalk.core.corefile import CoreImage, Segment
 from dumpwalk.core.memory import BytesMemory, Extent, FileMemory, filled_runs
@@ -301,3 +302,28 @@ def test_one_core_imports_nothing_that_it_does_not_need() -> None:
     names = imports("analyze", str(unpack_core("native-three")))
     assert "dumpwalk.report.text" in names
     assert not [n for n in names if n.split(".")[0] in HEAVY]
+
+
+# --- the measuring itself
+
+
+def test_a_run_tells_the_cost_of_the_processes_below_it_too() -> None:
+    work = "import os; b = b'x' * (60 << 20); [sum(range(100000)) for _ in range(60)]"
+    below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}]); sys.exit(7 * (not sys.stdin.read()))"
+    idle, busy = measure.run([sys.executable, "-c", "pass"]), measure.run([sys.executable, "-c", below])
+    assert (idle.code, busy.code) == (0, 7), "and standard input is at its end"
+    assert busy.cpu > idle.cpu and busy.peak > idle.peak + 50
+
+
+def test_tools_take_turns_and_warm_ups_are_not_counted(tmp_path: Path) -> None:
+    turns: List[str] = []
+    commands = {name: [sys.executable, "-c", "pass"] for name in "ab"}
+    found = measure.alternate(commands, 3, told=turns.append)
+    assert {name: len(samples) for name, samples in found.items()} == {"a": 3, "b": 3}
+    assert sorted(turns) == ["a"] * 4 + ["b"] * 4 and turns[:2] != turns[2:4]
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    ours = [measure.Sample(wall, wall, 1, 0) for wall in (1, 20, 3)]
+    theirs = [measure.Sample(wall, wall, 2, 0) for wall in (2, 40, 3)]
+    assert measure.ratio(ours, theirs, "wall") == measure.Spread(0.5, 0.5, 1.0)
