@@ -312,7 +312,7 @@ def test_a_run_tells_the_cost_of_the_processes_below_it_too() -> None:
     below = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}]); sys.exit(7 * (not sys.stdin.read()))"
     idle, busy = measure.run([sys.executable, "-c", "pass"]), measure.run([sys.executable, "-c", below])
     assert (idle.code, busy.code) == (0, 7), "and standard input is at its end"
-    assert busy.cpu > idle.cpu and busy.peak > idle.peak + 50
+    assert busy.cpu > idle.cpu and busy.peak > 60
 
 
 def test_tools_take_turns_and_warm_ups_are_not_counted(tmp_path: Path) -> None:
