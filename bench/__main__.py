@@ -64,19 +64,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 def _growth(
     measured: Dict[str, Samples], what: str, small: str, big: str, count: int, scale: float, unit: str
 ) -> List[str]:
-    """One row: how much more the bigger core costs, per thread, element or GiB; wall time, and processor time."""
+    """One row: how much more processor time the bigger core costs, per thread, element or GiB, and memory in all.
+
+    Not wall time: minutes lie between the two cores, and the difference of two medians shows what else ran then.
+    """
     if small not in measured or big not in measured:
         return []
 
     def more(tool: str) -> str:
         if tool not in measured[small]:
             return ""
-        wall, cpu = (
-            (spread(measured[big][tool], f).median - spread(measured[small][tool], f).median) / count * scale
-            for f in ("wall", "cpu")
+        cpu, memory = (
+            spread(measured[big][tool], f).median - spread(measured[small][tool], f).median for f in ("cpu", "peak")
         )
-        memory = spread(measured[big][tool], "peak").median - spread(measured[small][tool], "peak").median
-        return f"{wall:.2f} {unit} wall, {cpu:.2f} {unit} CPU; {memory:.0f} MiB in all"
+        return f"{cpu / count * scale:.2f} {unit} CPU; {memory:.0f} MiB in all"
 
     return [what, more("dumpwalk"), more("lldb"), small, big]
 
