@@ -53,7 +53,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     grown = [row for row in (_growth(measured, *pair) for pair in GROWTH) if row]
     if grown:
         print(table.growth(grown), end="\n\n")
-    for name in ("dense-1g", "sparse-8g"):
+    for name in ("net9-hang-self", "dense-1g", "sparse-8g"):
         if name in measured:
             print(scan.sentence(name, scan.measure(case(name).core, options.runs)))
     if options.all:
