@@ -18,6 +18,8 @@ from tests.fuzz.subjects import NAMES, Subject, subject
 
 COUNT = 200
 PARTS = 4
+MACHO_COUNT = 200
+"""Damaged Mach-O cores in all, those among the first 200 included."""
 HANG, DAMAGED, HEALTHY = "macho/incident-x64-10.0.9", "macho/damage-x64-10.0.9", "macho/healthy-x64-10.0.9"
 
 
@@ -28,6 +30,17 @@ def test_damaged_cores_get_an_honest_answer(part):
     result = runner.run(list(numbers))
     assert result.wrong == []
     assert result.ran == COUNT // PARTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_damaged_macos_cores_get_an_honest_answer(part):
+    """The debugger crashes or hangs on some of them when they are not refused before; no such end may reach the user."""
+    among_first = sum(runner.subject_of(number).startswith("macho/") for number in range(COUNT))
+    more = [n for n in range(COUNT, 4 * COUNT) if runner.subject_of(n).startswith("macho/")][: MACHO_COUNT - among_first]
+    assert among_first + len(more) == MACHO_COUNT
+    result = runner.run(more[part::2])
+    assert result.wrong == [] and result.ran == len(more[part::2])
 
 
 def test_the_mutations_are_of_every_kind_and_always_the_same():

@@ -53,11 +53,16 @@ class Result:
     seconds: float = 0.0
 
 
+def subject_of(number: int) -> str:
+    """Name of the core that the mutation of this number is made of."""
+    return NAMES[(number // len(MUTATORS)) % len(NAMES)]
+
+
 def case(number: int, seed: int = SEED) -> Case:
     """The mutation of this number: the same one for ever, whatever else runs."""
     rng = random.Random(f"{seed}-{number}")
     kinds = list(MUTATORS)
-    name = NAMES[(number // len(kinds)) % len(NAMES)]
+    name = subject_of(number)
     kind = kinds[number % len(kinds)]
     chosen = subject(name)
     made = mutation(chosen, rng, kind)
