@@ -11,7 +11,6 @@ from dumpwalk.report.model import FailedCore, Report
 
 Outcome = Union[Report, FailedCore]
 
-FORMATS = ("text", "json", "markdown", "html", "mermaid", "dot")
 EXTENSIONS = {
     ".json": "json", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".txt": "text",
     ".mmd": "mermaid", ".dot": "dot",

@@ -19,12 +19,6 @@ CORES = [
 ]  # fmt: skip
 
 
-def _available(name: str) -> bool:
-    from tests.conftest import CORES as FOLDER
-
-    return (FOLDER / f"{name}.core.xz").is_file()
-
-
 def _session(name: str, lines: Sequence[str]) -> List[Answer]:
     """A session as a reader would open it: the core, with the folder of its binaries where there is one."""
     options = module_options(name)
@@ -35,8 +29,6 @@ def _session(name: str, lines: Sequence[str]) -> List[Answer]:
 @pytest.mark.images
 @pytest.mark.parametrize("name", CORES)
 def test_every_command_of_the_evidence_shows_its_value(name: str) -> None:
-    if not _available(name):
-        pytest.skip(f"{name} is not among the committed cores")
     _, report, _ = analyze(name)
     evidence = [e for f in report["findings"] for e in f["evidence"] if e["command"]]
     if report["verdict"]["status"] in ("hang", "suspicious"):
@@ -51,8 +43,6 @@ def test_every_command_of_the_evidence_shows_its_value(name: str) -> None:
 @pytest.mark.images
 @pytest.mark.parametrize("name", CORES)
 def test_the_repro_lines_pasted_in_order_show_every_value(name: str) -> None:
-    if not _available(name):
-        pytest.skip(f"{name} is not among the committed cores")
     _, report, _ = analyze(name)
     for finding in report["findings"]:
         shown = _session(name, finding["repro"])

@@ -98,10 +98,6 @@ class Facts:
     def cover(self, area: str, status: str, why: str) -> None:
         self.coverage.append(Coverage(area, status, why))
 
-    @property
-    def native_only(self) -> bool:
-        return self.runtime is None
-
 
 def thread_node(thread: Thread) -> str:
     return f"thread-{thread.index}"

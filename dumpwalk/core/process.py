@@ -7,7 +7,7 @@ used. An analysis asks the same questions of either and gets None where somethin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence
 
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import CoreFile
@@ -149,6 +149,3 @@ class Process:
             if module.base is not None and module.end is not None and module.base <= address < module.end:
                 return module
         return None
-
-    def module_range(self, module: Module) -> Optional[Tuple[int, int]]:
-        return (module.base, module.end) if module.base is not None and module.end is not None else None

@@ -5,7 +5,7 @@ The lock is a PAL critical section in 3.1 to 9 and a recursive pthread mutex (mi
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
+from typing import Optional
 
 from dumpwalk.core.memory import Memory, read_u32
 from dumpwalk.coreclr.layouts import CRST_FLAG_BITS, CRST_INITIALIZED, CRST_OS_CRIT_SEC, Layout
@@ -47,17 +47,6 @@ def crst_flags(memory: Memory, address: int, layout: Layout) -> Optional[int]:
     if flags is None or not flags & CRST_INITIALIZED:
         return None
     return flags if not flags & ~(CRST_INITIALIZED | CRST_OS_CRIT_SEC | CRST_FLAG_BITS) else None
-
-
-def read_crst(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional[LockState]:
-    """A Crst at `address` under the first row that memory agrees with: its flags word and its lock's words."""
-    for layout in layouts:
-        if crst_flags(memory, address, layout) is None:
-            continue
-        state = read_lock(memory, address, layout)
-        if state is not None:
-            return state
-    return None
 
 
 def lock_looks_sane(memory: Memory, address: int, layout: Layout) -> bool:

@@ -10,7 +10,7 @@ where exactly that many frames stand before the first managed one. Functions tha
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from dumpwalk.core.process import Frame, Process, Thread
 from dumpwalk.coreclr.lock_names import ENTER_NAMES, is_lock_frame, plain
@@ -132,8 +132,4 @@ def enters_lock(process: Process, thread: Thread, lock: int) -> Optional[str]:
     return None
 
 
-def named_chain(frames: Sequence[Frame]) -> List[str]:
-    return [plain(f.function) for f in frames if f.function]
-
-
-__all__ = ["enters_lock", "infer", "is_lock_frame", "named_chain"]
+__all__ = ["enters_lock", "infer", "is_lock_frame"]

@@ -6,7 +6,7 @@ from typing import Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.chain_walk import ChainCycle, Element
+from dumpwalk.coreclr.chain_walk import Element
 from dumpwalk.coreclr.layouts import NODE_NEXT
 from dumpwalk.coreclr.walkers import Walker
 from dumpwalk.report.model import Evidence
@@ -142,16 +142,9 @@ def owner_hints(facts: Facts, lock: LockFact) -> List[Evidence]:
     register = facts.process.arch.syscall_arguments[3]
     what = f"{len(agree)} of {plural(len(waits), 'waiter')} gave the kernel this owner when the wait began"
     how = f"4th argument of __psynch_mutexwait, thread {agree[0].thread.index}"
-    return [register_evidence(agree[0].thread, register, agree[0].thread.registers[register], what, how, "corroborated")]
-
-
-def cycle_nodes_in_order(cycle: ChainCycle, cursor: Optional[int]) -> List[Element]:
-    """The loop's nodes from the cursor's on."""
-    nodes = list(cycle.nodes)
-    for position, node in enumerate(nodes):
-        if node.address == cursor:
-            return nodes[position:] + nodes[:position]
-    return nodes
+    return [
+        register_evidence(agree[0].thread, register, agree[0].thread.registers[register], what, how, "corroborated")
+    ]
 
 
 def walker_evidence(facts: Facts, walker: Walker) -> List[Evidence]:

@@ -33,7 +33,7 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
     tid, lgen, ugen = struct.unpack_from("<QII", data, 0x18)
     locked = bool(lgen & _LOCKED)
     known = tid not in (0, _SWITCHING)
-    waiting = ((lgen - ugen) & 0xFFFFFFFF) >> 8
+    waiting = ((lgen - ugen) & 0xFFFFFFFF) // _UNIT
     recursive = (options >> 2) & 3 == 2
     owner_word = Word("m_tid", address + 0x18, tid, 8)
     return LockState(

@@ -50,9 +50,6 @@ class Graph:
                 found.append(_rotated(tuple(edge[0] for edge in networkx.find_cycle(part, min(component, key=_order)))))
         return sorted(found)
 
-    def component_of(self, cycle: Tuple[str, ...]) -> Tuple[str, ...]:
-        return cycle
-
     def _without_ends(self) -> set:
         """Nodes left when those without a way out, or without a way in, are taken away again and again. Linear."""
         ways: Tuple[Dict[str, List[str]], Dict[str, List[str]]] = ({}, {})

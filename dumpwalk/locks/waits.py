@@ -9,14 +9,13 @@ recovers some of them wrongly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr import crst
 from dumpwalk.coreclr.layouts import Layout
-from dumpwalk.locks import pal
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
 
@@ -212,15 +211,3 @@ def _stack_words(process: Process, sp: int) -> Sequence[int]:
             return words
         size //= 2
     return ()
-
-
-def holders_of(waits: Sequence[Wait]) -> List[LockState]:
-    """The locks that threads wait for, each once, in order of address."""
-    locks: Dict[int, LockState] = {}
-    for wait in waits:
-        if wait.lock is not None:
-            locks.setdefault(wait.lock.address, wait.lock)
-    return [locks[a] for a in sorted(locks)]
-
-
-__all__ = ["Wait", "WaitReader", "holders_of", "pal", "register_candidates"]

@@ -40,7 +40,6 @@ _CODES = frozenset(
 )  # fmt: skip
 """Fields that hold one of the report's own words."""
 _TOO_COMMON = frozenset(("localhost", "localdomain", "root", "dotnet", "lldb", "linux", "darwin"))
-MARKS = (USER, HOME, HOST)
 
 
 def _telling(name: str) -> bool:

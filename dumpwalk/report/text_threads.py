@@ -7,7 +7,6 @@ from typing import Dict, List, Optional, Pattern, Sequence, Set, Tuple, Union
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.model import Finding, Frame, Group, Lock, Report, Thread
 from dumpwalk.report.names import base_name, frame_chain, lock_name, mark, plural, ranges, thread_label
-from dumpwalk.report.text_locks import by_index
 from dumpwalk.report.text_page import INDENT, Page
 
 STATES = {"running": "run", "waiting": "wait", "unknown": "?"}
@@ -207,7 +206,3 @@ def doubt(frame: Frame) -> str:
     """Trust is told where it is less than registers or unwind data."""
     notes = {"fp": "  [by frame pointer]", "scan": "  [by stack scan: a guess]"}
     return "" if frame.trust in TRUSTED else notes.get(frame.trust, f"  [{frame.trust}]")
-
-
-def thread_map(report: Report) -> Dict[int, Thread]:
-    return by_index(report.threads)
