@@ -24,6 +24,7 @@ test: setup-test lint ## lint, then every test
 
 lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check -q .
 	$(VENV)/bin/mypy
 
 bench: setup-test ## dumpwalk, lldb and gdb side by side on one core

@@ -99,7 +99,7 @@ def lldb_backtrace(lldb: str, of: Case, debug_files: bool = True) -> List[str]:
 
 def lldb_program() -> Optional[str]:
     """The lldb that dumpwalk itself uses."""
-    from dumpwalk.core.debugger_discovery import discover
+    from dumpwalk.debugger.discovery import discover
 
     os.environ.pop("DEBUGINFOD_URLS", None)  # for all the tools that are started from here on
     return discover().lldb_binary

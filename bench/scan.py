@@ -23,9 +23,9 @@ class ScanFigures(NamedTuple):
 
 def measure(core: Path, rounds: int) -> ScanFigures:
     from dumpwalk.core.memory import FileMemory, filled_runs
-    from dumpwalk.core.preflight import open_core
+    from dumpwalk.coreclr.dispatch.locate import scan
     from dumpwalk.coreclr.layouts import matching
-    from dumpwalk.coreclr.locate_cache import scan
+    from dumpwalk.dump.preflight import open_core
 
     told = open_core(str(core))
     memory = FileMemory(told.file, told.segments)

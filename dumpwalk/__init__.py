@@ -3,6 +3,7 @@
 `analyze` gives the report, `open_core` the process for walks of one's own; docs/api.md documents both. Imported into lldb
 (`command script import`), this package adds the `dumpwalk` command. Importing it costs nothing: the rest waits for a call.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ContextManager, Dict, Sequence
@@ -38,6 +39,6 @@ def open_core(core: Any, modules: Sequence[str] = ()) -> ContextManager[Process]
 
 def __lldb_init_module(debugger: Any, internal_dict: Dict[str, Any]) -> None:
     """lldb calls this after `command script import`."""
-    from dumpwalk import lldb_init
+    from dumpwalk.front import lldb_init
 
     lldb_init.register(debugger)

@@ -1,7 +1,8 @@
 """`python -m dumpwalk` is the `dumpwalk` command."""
+
 from __future__ import annotations
 
-from dumpwalk.cli import main
+from dumpwalk.front.cli import main
 
 if __name__ == "__main__":
     main(prog_name="dumpwalk")

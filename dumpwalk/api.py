@@ -1,4 +1,5 @@
 """What Python programs and lldb sessions may call: documented in docs/api.md, and re-exported by the package."""
+
 from __future__ import annotations
 
 import os
@@ -22,13 +23,13 @@ def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
         return analyze_target(core, modules)
     path = os.fspath(core)
     if _inside_lldb():
-        from dumpwalk.analysis.engine import Options, analyze_core
+        from dumpwalk.engine.run import Options, analyze_core
         from dumpwalk.scratch import private_folder
 
         with private_folder() as temp_dir:
             return analyze_core(path, Options(modules=tuple(modules)), _lldb(), temp_dir)
-    from dumpwalk import isolation
-    from dumpwalk.analysis.engine import Options
+    from dumpwalk.engine.run import Options
+    from dumpwalk.jobs import isolation
 
     outcome = isolation.analyze_all([path], Options(modules=tuple(modules)), limits.DEFAULT_TIMEOUT_SECONDS)[0]
     if isinstance(outcome, FailedCore):
@@ -42,8 +43,8 @@ def analyze_target(
     target: Any, modules: Sequence[str] = (), progress: Callable[[str], None] = lambda phase: None
 ) -> Report:
     """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
-    from dumpwalk.analysis.engine import analyze_process
-    from dumpwalk.core.lldb_target import name_of, process_of_target
+    from dumpwalk.debugger.target import name_of, process_of_target
+    from dumpwalk.engine.run import analyze_process
 
     with process_of_target(_lldb(), target, modules, lambda: progress("reading the process's memory")) as process:
         return analyze_process(process, name_of(process), progress)
@@ -52,10 +53,10 @@ def analyze_target(
 @contextmanager
 def open_core(core: Any, modules: Sequence[str] = ()) -> Iterator[Process]:
     """The process of a core's path or of an SBTarget. Raises DumpwalkError."""
-    from dumpwalk.core.lldb_target import process_of_target
-    from dumpwalk.core.module_search import ModuleSearch
-    from dumpwalk.core.open_process import open_bare, open_with_lldb
-    from dumpwalk.core.preflight import opened_core
+    from dumpwalk.binaries.search import ModuleSearch
+    from dumpwalk.debugger.open import open_bare, open_with_lldb
+    from dumpwalk.debugger.target import process_of_target
+    from dumpwalk.dump.preflight import opened_core
 
     if _is_target(core):
         with process_of_target(_lldb(), core, modules) as process:
@@ -86,7 +87,7 @@ def _inside_lldb() -> bool:
 
 
 def _lldb() -> Any:
-    from dumpwalk.core.debugger_discovery import import_lldb
+    from dumpwalk.debugger.discovery import import_lldb
 
     return import_lldb()
 

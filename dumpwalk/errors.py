@@ -2,6 +2,7 @@
 
 Nothing in here is for damaged memory inside a readable dump: that is a finding or a coverage entry of the report.
 """
+
 from __future__ import annotations
 
 
@@ -44,7 +45,9 @@ class MalformedCore(DumpwalkError):
     """A core whose headers contradict themselves so badly that a debugger would crash or hang on it."""
 
     kind = "malformed-core"
-    help_text = "The file was refused before a debugger saw it; copy it again from where it was written, and compare sizes."
+    help_text = (
+        "The file was refused before a debugger saw it; copy it again from where it was written, and compare sizes."
+    )
 
 
 class Unreadable(DumpwalkError):

@@ -2,6 +2,7 @@
 
 Sizes are bytes unless a name says otherwise.
 """
+
 from __future__ import annotations
 
 THREADS = 20_000

@@ -43,7 +43,7 @@ class ListWalk:
 
 def walk_core(path: str, start: int, next_offset: int, sentinel: Optional[int], words: int, limit: int) -> ListWalk:
     """Open the core and walk. Raises DumpwalkError when the file is no core that can be read."""
-    from dumpwalk.core.preflight import open_core
+    from dumpwalk.dump.preflight import open_core
     from dumpwalk.scratch import private_folder
 
     with private_folder() as temp_dir:

@@ -30,7 +30,9 @@ class Page:
 
 
 DEMOS = (
-    Page("linux-hang", "hang-self", "a hang of .NET on Linux: a bucket chain that leads back to itself", 10, demo.RUNTIME),
+    Page(
+        "linux-hang", "hang-self", "a hang of .NET on Linux: a bucket chain that leads back to itself", 10, demo.RUNTIME
+    ),
     Page("macos-incident", "macho/incident-x64-10.0.9", "the same kind of hang on macOS", 10, "azmcp-2.0.5-darwin-x64"),
     Page("native-deadlock", "native-abba", "two threads of a C program that wait for each other's locks", 10),
     Page("damaged-cache", "damage-cross", "two bucket chains that have run together, nobody stuck", 11, demo.RUNTIME),
@@ -49,7 +51,9 @@ def analyze(cores: List[Path], folders: List[Path], out: Path) -> int:
     for folder in dict.fromkeys(folders):
         command += ["-m", str(folder)]
     command += ["-o", str(out), *(str(core.relative_to(ROOT)) for core in cores)]
-    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 def main() -> int:

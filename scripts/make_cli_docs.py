@@ -1,6 +1,6 @@
 """Writes docs/cli.md from the commands themselves; with --check says whether the file is up to date.
 
-Everything comes from the help texts in dumpwalk/cli.py. The layout is made here and not by click, whose own differs between
+Everything comes from the help texts in dumpwalk/front/cli.py. The layout is made here and not by click, whose own differs between
 versions. Exit code 0 when written or up to date, 1 when stale.
 """
 
@@ -17,7 +17,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dumpwalk.cli import main as program  # noqa: E402  (the path above makes it importable)
+from dumpwalk.front.cli import main as program  # noqa: E402  (the path above makes it importable)
 
 PAGE = ROOT / "docs" / "cli.md"
 ORDER = (
@@ -25,7 +25,7 @@ ORDER = (
 )  # fmt: skip
 HEAD = """# Commands and options
 
-<!-- generated from the help texts by `python scripts/make_cli_docs.py`: edit dumpwalk/cli.py instead -->
+<!-- generated from the help texts by `python scripts/make_cli_docs.py`: edit dumpwalk/front/cli.py instead -->
 
 `dumpwalk COMMAND --help` prints the same. `python -m dumpwalk` is `dumpwalk`. Related pages: [exit codes](exit-codes.md),
 [the report](report.md), [finding kinds](findings.md).
@@ -100,7 +100,9 @@ def section(name: str, command: click.Command) -> str:
 
 def page() -> str:
     general = ["## dumpwalk", paragraphs(program.help or "")]
-    rows = [f"| [`{name}`](#dumpwalk-{name}) | {cell(command.get_short_help_str(200))} |" for name, command in commands()]
+    rows = [
+        f"| [`{name}`](#dumpwalk-{name}) | {cell(command.get_short_help_str(200))} |" for name, command in commands()
+    ]
     general.append("\n".join(["| command | what it does |", "| --- | --- |", *rows]))
     general.append("`dumpwalk --version` prints the version. Every command has `-h` and `--help`.")
     return "\n\n".join([HEAD.rstrip(), *general, *(section(name, command) for name, command in commands())]) + "\n"

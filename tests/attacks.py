@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Dict, Optional
 
-from dumpwalk.core.debugger_discovery import discover
+from dumpwalk.debugger.discovery import discover
 from tests.conftest import unpack_core
 
 HANG = "macho/incident-x64-10.0.9"

@@ -7,9 +7,9 @@ from typing import Dict, List, Optional, Sequence
 
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Extent, Memory
-from dumpwalk.core.open_process import open_bare
-from dumpwalk.core.preflight import open_core
 from dumpwalk.core.process import Process
+from dumpwalk.debugger.open import open_bare
+from dumpwalk.dump.preflight import open_core
 from tests.conftest import unpack_core
 
 

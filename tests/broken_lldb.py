@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Dict
 
-from dumpwalk.core.debugger_discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, discover
+from dumpwalk.debugger.discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, discover
 
 _PACKAGE = """
 import ctypes, importlib, json, os, sys, time
@@ -17,7 +17,7 @@ import ctypes, importlib, json, os, sys, time
 told = json.loads({told!r})
 del sys.modules["lldb"]
 if told["library"]:
-    from dumpwalk.core.debugger_discovery import load_library
+    from dumpwalk.debugger.discovery import load_library
     load_library(told["library"])
 sys.path.insert(0, told["real"])
 lldb = importlib.import_module("lldb")

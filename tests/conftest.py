@@ -61,9 +61,7 @@ def runtime_3_1() -> Path:
 def dumpwalk_command() -> Callable[..., subprocess.CompletedProcess]:
     """Runs `python -m dumpwalk ARG...` in a process of its own, without input; text unless told otherwise."""
 
-    def run(
-        *arguments: object, env: Optional[Dict[str, str]] = None, text: bool = True
-    ) -> subprocess.CompletedProcess:
+    def run(*arguments: object, env: Optional[Dict[str, str]] = None, text: bool = True) -> subprocess.CompletedProcess:
         argv: List[str] = [sys.executable, "-m", "dumpwalk", *map(str, arguments)]
         merged = {**os.environ, "NO_COLOR": "1", **(env or {})}
         return subprocess.run(

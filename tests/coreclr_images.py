@@ -1,4 +1,5 @@
 """Small ELF images with chosen symbols, written from the format documents, for tests that need no real runtime."""
+
 from __future__ import annotations
 
 import struct

@@ -1,4 +1,5 @@
 """A reader of the HTML report for its tests: elements in order, with attributes and text, and the pages of real cores."""
+
 from __future__ import annotations
 
 import atexit
@@ -121,11 +122,15 @@ def _pages_folder() -> str:
 
 def drawn_nodes(page: Element) -> List[str]:
     """Ids of the report's nodes that the wait graph draws, those in groups one by one."""
-    return [node for element in page.walk() if "data-node" in element.attributes for node in element["data-node"].split()]
+    return [
+        node for element in page.walk() if "data-node" in element.attributes for node in element["data-node"].split()
+    ]
 
 
 def drawn_edges(page: Element) -> List[Tuple[str, ...]]:
-    edges = [edge for element in page.walk() if "data-edge" in element.attributes for edge in element["data-edge"].split()]
+    edges = [
+        edge for element in page.walk() if "data-edge" in element.attributes for edge in element["data-edge"].split()
+    ]
     return [tuple(edge.split(">")) for edge in edges]
 
 

@@ -1,4 +1,5 @@
 """Runs the real lldb in batch with the dumpwalk command, as `lldb -b` does in a script, and a scripted session in it."""
+
 from __future__ import annotations
 
 import functools
@@ -23,7 +24,7 @@ class Batch(NamedTuple):
 @functools.cache
 def lldb_program() -> str:
     """The lldb that dumpwalk itself would use."""
-    from dumpwalk.core.debugger_discovery import discover
+    from dumpwalk.debugger.discovery import discover
 
     found = discover()
     assert found.lldb_binary, found.problem or "an lldb module without its program"

@@ -1,4 +1,5 @@
 """The committed cores of real processes, each with the packages that hold its binaries, and one JSON report of each a run."""
+
 from __future__ import annotations
 
 import functools
@@ -17,7 +18,9 @@ SINGLE_FILE = {"net10-single-hang-self": "azmcp-2.0.5-linux-x64", "net8-single-h
 
 HANGS_31 = ("hang-self", "hang-two", "hang-tail", "hang-self-kernel", "hang-self-gcore")
 HANGS_9 = ("net9-hang-self", "net9-hang-two")
-SAMPLES = tuple(f"samples/{n}-hang-sample" for n in ("linux-x64-10.0.12", "linux-arm64-10.0.12", "linux-musl-x64-10.0.12"))
+SAMPLES = tuple(
+    f"samples/{n}-hang-sample" for n in ("linux-x64-10.0.12", "linux-arm64-10.0.12", "linux-musl-x64-10.0.12")
+)
 
 Outcome = Tuple[int, Dict[str, Any], str]
 

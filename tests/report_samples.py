@@ -2,6 +2,7 @@
 
 The .NET ones follow a real 10.0.12 self-loop hang (addresses, tids and stacks of it); the others are laid out by hand.
 """
+
 from __future__ import annotations
 
 import zlib
@@ -46,6 +47,7 @@ SPINNER = 20
 TID_OF = {SPINNER: 13786}
 WRITE_LOCK = "DispatchCache::m_writeLock"
 
+
 def frame(function: Optional[str], module: Optional[str] = CLR, source: str = "symbol", trust: str = "cfi") -> Frame:
     offset = None if function is None else 0xC9
     pc = 0x7F531E000000 + (zlib.crc32(f"{function} {module}".encode()) & 0xFFFFFF)
@@ -83,7 +85,6 @@ def verdict(status: str, kind: str, sentence: str, signature: Optional[str], hea
     code = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}[status]
     line = f"dumpwalk-verdict: {status} {kind}: {sentence} [sig {signature or '-'}]"
     return Verdict(status, kind, sentence, signature, line, code, headline)
-
 
 
 def hang_self() -> Report:

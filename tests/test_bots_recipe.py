@@ -147,7 +147,13 @@ def test_every_command_of_the_page_is_one_that_a_test_here_runs():
         assert command.startswith(start)
     shipped = sorted(p.name for p in EXAMPLES.iterdir())
     text = PAGE.read_text(encoding="utf-8")
-    assert shipped == ["analyze-cores.sh", "comment-once.sh", "github-actions.yml", "helix-post-command.sh", "helix.proj.xml"]
+    assert shipped == [
+        "analyze-cores.sh",
+        "comment-once.sh",
+        "github-actions.yml",
+        "helix-post-command.sh",
+        "helix.proj.xml",
+    ]
     assert all(f"(examples/{name})" in text for name in shipped)
     assert not re.search(r"^```(?!sh$|text$|$)", text, re.MULTILINE), "only sh (run here) and text fences"
 
@@ -174,7 +180,9 @@ def test_every_core_has_reports_and_the_exit_code_is_the_highest_ranking(place: 
     ("files", "code"),
     [(["healthy"], 0), (["healthy", "hang-self-normal"], 12), (["hang-self-normal", "damage-cross"], 11), ([], 0)],
 )
-def test_the_exit_code_of_fewer_cores(files: List[str], code: int, place: Path, environment: Dict[str, str], tmp_path: Path):
+def test_the_exit_code_of_fewer_cores(
+    files: List[str], code: int, place: Path, environment: Dict[str, str], tmp_path: Path
+):
     folder = tmp_path / "dumps"
     folder.mkdir()
     for name in files:

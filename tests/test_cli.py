@@ -159,7 +159,7 @@ def test_walk_any_list(dumpwalk_command: Run) -> None:
 
 
 def test_help_of_every_command_imports_no_lldb() -> None:
-    code = "import sys; from dumpwalk.cli import main\ntry: main(['analyze', '--help'])\nexcept SystemExit: pass\n" \
+    code = "import sys; from dumpwalk.front.cli import main\ntry: main(['analyze', '--help'])\nexcept SystemExit: pass\n" \
            "assert not {'lldb', 'networkx', 'elftools', 'jinja2'} & set(sys.modules), sys.modules.keys()"  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL

@@ -19,8 +19,8 @@ from typing import Callable, Dict
 import pytest
 
 from dumpwalk import limits
-from dumpwalk.core import container
-from dumpwalk.core.preflight import open_core, opened_core
+from dumpwalk.dump import container
+from dumpwalk.dump.preflight import open_core, opened_core
 from dumpwalk.errors import CannotDecompress, DumpwalkError, MalformedCore, NotACore
 from tests import elfwriter as w
 

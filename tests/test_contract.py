@@ -1,4 +1,5 @@
 """The data contract, from memory and from a module file with its relocations, and all that may be wrong with it."""
+
 from __future__ import annotations
 
 import json

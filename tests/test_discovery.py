@@ -13,12 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from dumpwalk import doctor
-from dumpwalk.core import debugger_places, interpreter
-from dumpwalk.core.debugger_discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, discover, import_lldb, install_hint
-from dumpwalk.core.debugger_places import Places, best_first, candidates, fits, major_of
-from dumpwalk.core.interpreter import command_for
+from dumpwalk.debugger import other_python as interpreter
+from dumpwalk.debugger import places as debugger_places
+from dumpwalk.debugger.discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, discover, import_lldb, install_hint
+from dumpwalk.debugger.other_python import command_for
+from dumpwalk.debugger.places import Places, best_first, candidates, fits, major_of
 from dumpwalk.errors import NoLldb
+from dumpwalk.front import doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 NOWHERE = Places(llvm_parents=(), llvm_homes=(), library_dirs=(), ask_xcrun=False, use_sys_path=False)
@@ -79,7 +80,7 @@ def tell_module(tmp_path):
     (folder / "tell_lldb.py").write_text(
         "import sys\n"
         "import elftools, networkx\n"
-        "from dumpwalk.core.debugger_discovery import import_lldb\n"
+        "from dumpwalk.debugger.discovery import import_lldb\n"
         "print(sys.argv[1:], import_lldb().SBDebugger.GetVersionString().split()[2])\n"
         "sys.exit(11)\n",
         encoding="utf-8",
@@ -91,7 +92,7 @@ def tell_module(tmp_path):
 
 
 def test_the_lldb_of_this_machine_loads_where_the_plan_says(real):
-    code = "from dumpwalk.core.debugger_discovery import import_lldb; print(import_lldb().SBDebugger.Create(False))"
+    code = "from dumpwalk.debugger.discovery import import_lldb; print(import_lldb().SBDebugger.Create(False))"
     done = run_plan(real, os.environ, "-c", code)
     assert done.returncode == 0, done.stderr
     assert "debugger" in done.stdout.lower()
@@ -111,7 +112,7 @@ def test_a_fitting_lldb_is_found_without_running_a_program(real, monkeypatch):
 @fitting
 def test_import_pops_the_symbol_server_variable(real):
     code = (
-        "import os; from dumpwalk.core.debugger_discovery import import_lldb; import_lldb();"
+        "import os; from dumpwalk.debugger.discovery import import_lldb; import_lldb();"
         "print(os.environ.get('DEBUGINFOD_URLS'))"
     )
     env = {**os.environ, "DEBUGINFOD_URLS": "http://127.0.0.1:9/"}
@@ -217,8 +218,8 @@ def test_every_other_python_of_this_machine_gets_a_plan_that_works(real, tell_mo
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, site))}
     code = (
         "import subprocess, sys\n"
-        "from dumpwalk.core.debugger_discovery import discover\n"
-        "from dumpwalk.core.interpreter import command_for\n"
+        "from dumpwalk.debugger.discovery import discover\n"
+        "from dumpwalk.debugger.other_python import command_for\n"
         "found = discover()\n"
         "assert found.usable, found\n"
         "argv, env = command_for(found)\n"
@@ -332,8 +333,8 @@ def test_a_dangling_module_is_mended_by_loading_the_library(real, tmp_path):
     assert found.library == str(tmp_path / "llvm-22" / "lib" / "liblldb.so.1"), found
     assert found.pythonpath == str(site)
     code = (
-        "from dumpwalk.core.debugger_discovery import discover, import_lldb\n"
-        "from dumpwalk.core.debugger_places import Places\n"
+        "from dumpwalk.debugger.discovery import discover, import_lldb\n"
+        "from dumpwalk.debugger.places import Places\n"
         "found = discover(places=Places(use_sys_path=False))\n"
         "print(import_lldb(found).__file__)\n"
     )

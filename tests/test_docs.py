@@ -15,10 +15,10 @@ import click
 import pytest
 
 from dumpwalk import explanations
-from dumpwalk.analysis import verdict
-from dumpwalk.cli import main as program
 from dumpwalk.coreclr import layouts
 from dumpwalk.detectors import DETECTORS
+from dumpwalk.engine import verdict
+from dumpwalk.front.cli import main as program
 from scripts import make_cli_docs, make_reference_docs
 from tests import working_copy
 from tests.conftest import ROOT, truth_of, unpack_core
@@ -51,11 +51,15 @@ def clone(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_readme_works_as_written_from_a_fresh_clone(clone: Path, runtime_3_1: Path, tmp_path: Path):
+def test_every_command_of_the_readme_works_as_written_from_a_fresh_clone(
+    clone: Path, runtime_3_1: Path, tmp_path: Path
+):
     (clone / "runtime").symlink_to(runtime_3_1)
     own = str(Path(sys.executable).parent)
     path = ":".join(p for p in os.environ["PATH"].split(":") if p != own)
-    python = subprocess.run([sys.executable, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True)
+    python = subprocess.run(
+        [sys.executable, "-c", "import sys; print(sys.base_prefix)"], capture_output=True, text=True
+    )
     environment = {
         **os.environ, "PATH": f"{clone}/env/bin:{python.stdout.strip()}/bin:{path}", "HOME": str(tmp_path), "NO_COLOR": "1",
     }  # fmt: skip
@@ -165,7 +169,17 @@ def test_every_command_and_option_has_a_help_text_and_is_on_the_page():
 
 
 def test_every_command_and_option_of_the_contract_is_there():
-    common = {"--modules", "--output", "--format", "--max-bytes", "--sha256", "--timeout", "--redact", "--exit-zero", "--verbose"}
+    common = {
+        "--modules",
+        "--output",
+        "--format",
+        "--max-bytes",
+        "--sha256",
+        "--timeout",
+        "--redact",
+        "--exit-zero",
+        "--verbose",
+    }
     wanted: Dict[str, Set[str]] = {
         "analyze": common | {"--known-issue"}, "threads": common | {"--grep", "--waiting-on"}, "locks": common,
         "graph": common, "cache": common, "walk": {"--next"}, "doctor": set(), "explain": set(), "schema": set(),
@@ -186,7 +200,9 @@ def commands_in(text: str) -> List[str]:
     return [re.split(r"\s{2,}|\s+[|>#&;](?:\s|$)|\s>>", command)[0] for command in found]
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "dumpwalk" / "explanations").glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, *sorted((ROOT / "dumpwalk" / "explanations").glob("*.md"))], ids=lambda p: p.name
+)
 def test_commands_named_anywhere_exist(page: Path):
     """Each command and each option that a page tells the reader to type is one that there is."""
     for text in commands_in(page.read_text(encoding="utf-8")):
@@ -198,7 +214,10 @@ def test_commands_named_anywhere_exist(page: Path):
         if "|" in name:
             continue
         assert name in program.commands, f"{page.name}: there is no `dumpwalk {name}` ({text!r})"
-        known = {spelling for parameter in program.commands[name].params for spelling in parameter.opts} | {"-h", "--help"}
+        known = {spelling for parameter in program.commands[name].params for spelling in parameter.opts} | {
+            "-h",
+            "--help",
+        }
         for word in words[2:]:
             if re.match(r"--?[a-zA-Z]", word):
                 assert word.split("=")[0] in known, f"{page.name}: dumpwalk {name} has no {word} ({text!r})"
@@ -231,7 +250,12 @@ def test_an_explanation_has_its_parts(kind: str):
     assert "## What to do next" in text
     assert re.search(r"\b(exit\s+code|note)\b", text), "it tells which exit code it leads to"
     if kind in {k for k, _ in DETECTORS}:
-        for part in ("## How it is proved", "## What it does not prove", "## Known ways to it", "## What a false picture"):
+        for part in (
+            "## How it is proved",
+            "## What it does not prove",
+            "## Known ways to it",
+            "## What a false picture",
+        ):
             assert part in text, f"{kind} lacks {part}"
     assert re.search(r"^    (dumpwalk|createdump) ", text, re.MULTILINE) or kind in ("truncated", "threads-unknown")
 
@@ -281,7 +305,7 @@ def test_every_exit_code_is_documented_everywhere():
 
 
 def test_every_setting_given_to_lldb_is_explained():
-    from dumpwalk.core import lldb_session
+    from dumpwalk.debugger import session as lldb_session
 
     source = Path(lldb_session.__file__).read_text(encoding="utf-8")
     settings = set(re.findall(r"settings set ([a-z0-9.-]+)", source))
@@ -295,7 +319,9 @@ def test_every_setting_given_to_lldb_is_explained():
 
 def anchors(text: str) -> Set[str]:
     """GitHub's anchors of a page's headings."""
-    titles = re.findall(r"^#{1,6} (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    titles = re.findall(
+        r"^#{1,6} (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
     return {re.sub(r"[^\w\- ]", "", title.lower().replace("`", "")).replace(" ", "-") for title in titles}
 
 
@@ -331,4 +357,13 @@ def test_the_commands_of_the_pages_are_found():
     found = [command for page in PAGES for command in commands_in(page.read_text(encoding="utf-8"))]
     assert len(found) > 60
     assert "dumpwalk threads core.1234 --waiting-on m_writeLock" in found
-    assert {c.split()[1] for c in found} >= {"analyze", "threads", "locks", "graph", "cache", "walk", "explain", "doctor"}
+    assert {c.split()[1] for c in found} >= {
+        "analyze",
+        "threads",
+        "locks",
+        "graph",
+        "cache",
+        "walk",
+        "explain",
+        "doctor",
+    }

@@ -37,7 +37,9 @@ def test_damaged_cores_get_an_honest_answer(part):
 def test_damaged_macos_cores_get_an_honest_answer(part):
     """The debugger crashes or hangs on some of them when they are not refused before; no such end may reach the user."""
     among_first = sum(runner.subject_of(number).startswith("macho/") for number in range(COUNT))
-    more = [n for n in range(COUNT, 4 * COUNT) if runner.subject_of(n).startswith("macho/")][: MACHO_COUNT - among_first]
+    more = [n for n in range(COUNT, 4 * COUNT) if runner.subject_of(n).startswith("macho/")][
+        : MACHO_COUNT - among_first
+    ]
     assert among_first + len(more) == MACHO_COUNT
     result = runner.run(more[part::2])
     assert result.wrong == [] and result.ran == len(more[part::2])

@@ -1,4 +1,5 @@
 """The HTML page in a real browser: Chromium, headless, driven by its own driver. Pages are of real cores where it matters."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,4 +1,5 @@
 """The drawings of the HTML page: where the wait graph's nodes stand, what of a long chain is drawn, words as markup."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -70,7 +71,9 @@ def test_any_graph_is_laid_out_without_two_nodes_in_one_place(graph):
     assert layout(nodes, edges) == places
 
 
-@pytest.mark.parametrize("report", [hang_self(), stub_spin(), deadlock(2), deadlock(3)], ids=["hang", "gc", "abba", "three"])
+@pytest.mark.parametrize(
+    "report", [hang_self(), stub_spin(), deadlock(2), deadlock(3)], ids=["hang", "gc", "abba", "three"]
+)
 def test_boxes_do_not_overlap_and_stand_inside(report):
     drawn = graph_figure.figure(report.wait_graph, _no_anchor)
     assert drawn is not None
@@ -153,7 +156,9 @@ def test_a_loop_longer_than_its_list_counts_what_is_not_listed():
     cycle = _cycle(1_234_567)
     drawn = chain_figure.figure(cycle, _walked(cycle, 0))
     said = [e.text for e in drawn.elements if not e.position]
-    assert sum(int(text.split()[0].replace(",", "")) for text in said) == 1_234_567 - sum(1 for e in drawn.elements if e.position)
+    assert sum(int(text.split()[0].replace(",", "")) for text in said) == 1_234_567 - sum(
+        1 for e in drawn.elements if e.position
+    )
 
 
 def test_a_cursor_that_is_nowhere_is_said_so():

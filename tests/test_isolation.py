@@ -15,7 +15,7 @@ from typing import Dict, List, Optional
 
 import pytest
 
-from dumpwalk.core.debugger_discovery import discover
+from dumpwalk.debugger.discovery import discover
 from tests.broken_lldb import break_lldb
 from tests.conftest import ROOT, unpack_core
 
@@ -163,8 +163,8 @@ def test_no_time_at_all_is_a_sentence_and_exit_1_or_what_could_be_done(place, se
 def test_time_that_ends_in_the_middle_keeps_what_is_known(place):
     """The second child's phases end by themselves: what was found before is reported, the rest is said to be unknown."""
     from dumpwalk.analysis import collect as collecting
-    from dumpwalk.analysis import engine
     from dumpwalk.analysis.budget import OutOfTime
+    from dumpwalk.engine import run as engine
 
     def late(*arguments):
         raise OutOfTime
@@ -186,7 +186,8 @@ def test_time_that_ends_in_the_stacks_leaves_the_rest_its_time(place):
     code = f"""
 import json, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from dumpwalk.analysis import budget, collect, engine
+from dumpwalk.analysis import budget, collect
+from dumpwalk.engine import run as engine
 from dumpwalk.report.json_format import to_dict
 def endless(process):
     while True:
@@ -208,8 +209,8 @@ print(json.dumps(to_dict(report)))
 
 def test_time_that_ends_before_the_cache_is_never_called_healthy(place):
     from dumpwalk.analysis import collect as collecting
-    from dumpwalk.analysis import engine
     from dumpwalk.analysis.budget import OutOfTime
+    from dumpwalk.engine import run as engine
 
     def late(*arguments):
         raise OutOfTime
@@ -338,8 +339,8 @@ def test_the_child_is_started_as_a_program_where_a_fork_is_not_safe(monkeypatch)
     """What macOS does, made here: only the parent is told that it is a Mac."""
     from types import SimpleNamespace
 
-    from dumpwalk import child, isolation
-    from dumpwalk.analysis.engine import Options
+    from dumpwalk.engine.run import Options
+    from dumpwalk.jobs import child, isolation
 
     cores = [str(unpack_core(HANG)), str(unpack_core(NATIVE))]
     forked = isolation.analyze_all(cores, Options(), 60)
@@ -371,8 +372,8 @@ def test_no_temporary_folder_and_no_process_are_sentences(place):
     out, err = done.communicate(timeout=60)
     if done.returncode == 1:  # tempfile goes on to /tmp where it can
         assert "could not be started" in err and "Traceback" not in err
-    from dumpwalk import isolation
-    from dumpwalk.analysis.engine import Options
+    from dumpwalk.engine.run import Options
+    from dumpwalk.jobs import isolation
 
     def refuse(*arguments):
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -388,7 +389,7 @@ def test_no_temporary_folder_and_no_process_are_sentences(place):
 
 
 def test_a_crash_with_much_memory_in_use_says_so():
-    from dumpwalk.child import _crashed
+    from dumpwalk.jobs.child import _crashed
 
     assert _crashed(signal.SIGABRT, 300 << 20) == "crashed (SIGABRT)"
     assert _crashed(signal.SIGKILL, 17 << 30) == "crashed (SIGKILL) with 17 GiB of memory in use"
@@ -396,8 +397,8 @@ def test_a_crash_with_much_memory_in_use_says_so():
 
 def test_many_open_files_in_the_caller_do_no_harm():
     """A descriptor above 1023, as a program that uses the package may have."""
-    from dumpwalk import isolation
-    from dumpwalk.analysis.engine import Options
+    from dumpwalk.engine.run import Options
+    from dumpwalk.jobs import isolation
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 1200:
@@ -414,7 +415,7 @@ def test_many_open_files_in_the_caller_do_no_harm():
 
 
 def test_the_memory_bound_is_shared_and_grows_with_the_core():
-    from dumpwalk import worker
+    from dumpwalk.jobs import worker
 
     assert worker.memory_share(1) == pytest.approx(4 * worker.memory_share(4), abs=8)
     assert 0 < worker.memory_share(1) < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

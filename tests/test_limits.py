@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from dumpwalk import limits
-from dumpwalk.analysis.engine import Options, analyze_core
+from dumpwalk.engine.run import Options, analyze_core
 from dumpwalk.errors import CannotDecompress, MalformedCore
 from tests.conftest import ROOT, unpack_core
 

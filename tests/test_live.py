@@ -1,4 +1,5 @@
 """The dumpwalk command on a live, hung .NET process: attach, analyze, detach, and the process goes on as before."""
+
 from __future__ import annotations
 
 import json

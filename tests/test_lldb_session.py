@@ -1,4 +1,5 @@
 """The dumpwalk command inside the real lldb, in batch as scripts use it: reports, help, errors, and what it leaves behind."""
+
 from __future__ import annotations
 
 import json
@@ -56,7 +57,7 @@ def test_help_lists_every_subcommand_and_describes_each() -> None:
 
 def test_lldb_init_line_of_an_installed_package(tmp_path: Path) -> None:
     """Beside its packages, in a folder with a space in its name: then the plain import is enough."""
-    from dumpwalk.core.interpreter import DEPENDENCIES, dependency_dirs
+    from dumpwalk.debugger.other_python import DEPENDENCIES, dependency_dirs
 
     site = tmp_path / "site packages"
     site.mkdir()
@@ -65,7 +66,7 @@ def test_lldb_init_line_of_an_installed_package(tmp_path: Path) -> None:
         for name in DEPENDENCIES:
             if (Path(folder) / name).is_dir():
                 (site / name).symlink_to(Path(folder) / name)
-    code = f"import sys; sys.path.insert(0, {str(site)!r}); from dumpwalk.cli import main; main()"
+    code = f"import sys; sys.path.insert(0, {str(site)!r}); from dumpwalk.front.cli import main; main()"
     argv = [sys.executable, "-I", "-S", "-c", code, "lldb-init"]
     done = subprocess.run(argv, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.stdout == f'command script import "{site}/dumpwalk"\n', done
@@ -85,7 +86,9 @@ def test_the_line_can_be_imported_twice(core: Path) -> None:
 # --- the same report
 
 
-@pytest.mark.parametrize("name", ["hang-self", "hang-two", "hang-stub-gc", "damage-cross", "net9-hang-self", "native-abba"])
+@pytest.mark.parametrize(
+    "name", ["hang-self", "hang-two", "hang-stub-gc", "damage-cross", "net9-hang-self", "native-abba"]
+)
 def test_the_report_is_that_of_the_command_line(name: str, tmp_path: Path) -> None:
     _, expected, _ = analyze(name)
     more = " ".join(f'-m "{folder}"' for folder in module_options(name)[1:2])
@@ -237,7 +240,7 @@ def test_a_target_without_a_process() -> None:
 
 
 def test_an_error_of_ours_is_a_sentence_too(core: Path) -> None:
-    broken = "script import dumpwalk.analysis.engine as e; e.collect = lambda *a, **k: 1 // 0"
+    broken = "script import dumpwalk.engine.run as e; e.collect = lambda *a, **k: 1 // 0"
     assert "ZeroDivisionError" in sentence(batch([load(core), broken, "dumpwalk analyze"]))
 
 
@@ -245,7 +248,7 @@ def test_an_error_of_ours_is_a_sentence_too(core: Path) -> None:
 
 
 def test_commands_that_parse_their_line_themselves(core: Path, tmp_path: Path) -> None:
-    add = "command script add -o -c dumpwalk.lldb_commands.{0} plain-{1}"
+    add = "command script add -o -c dumpwalk.front.lldb_commands.{0} plain-{1}"
     done = batch(
         [load(core), add.format("Analyze", "analyze"), add.format("Walk", "walk"), "help plain-analyze",
          f'plain-analyze -f json -o "{tmp_path / "a b.md"}"', "plain-walk 0x10 --words 0"]
@@ -343,12 +346,18 @@ def test_the_examples_of_the_documentation_run(core: Path) -> None:
 
 
 def test_importing_the_package_is_cheap() -> None:
-    said = _python("import sys, json; n = set(sys.modules); import dumpwalk; print(json.dumps(sorted(set(sys.modules) - n)))")
+    said = _python(
+        "import sys, json; n = set(sys.modules); import dumpwalk; print(json.dumps(sorted(set(sys.modules) - n)))"
+    )
     assert not [name for name in said if name.split(".")[0] in ("click", "elftools", "lldb", "networkx", "jinja2")]
     assert [name for name in said if name.startswith("dumpwalk")] == ["dumpwalk"]
 
 
 def test_the_program_of_these_tests_is_real() -> None:
-    assert os.access(lldb_program(), os.X_OK) and "lldb version" in subprocess.run(
-        [lldb_program(), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
-    ).stdout
+    assert (
+        os.access(lldb_program(), os.X_OK)
+        and "lldb version"
+        in subprocess.run(
+            [lldb_program(), "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        ).stdout
+    )

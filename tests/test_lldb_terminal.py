@@ -1,4 +1,5 @@
 """The dumpwalk command typed into an interactive lldb, in a terminal multiplexer: completion, Ctrl-C, errors, colour."""
+
 from __future__ import annotations
 
 import re
@@ -34,7 +35,9 @@ class Terminal:
         self.until("(lldb)")
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run([*self._tmux, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*self._tmux, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     def keys(self, *keys: str) -> None:

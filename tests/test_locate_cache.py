@@ -9,10 +9,10 @@ from typing import Dict, List, Tuple
 import pytest
 
 from dumpwalk.analysis.collect import collect
-from dumpwalk.analysis.engine import report_of
 from dumpwalk.coreclr import layouts as layout_table
-from dumpwalk.coreclr.dispatch_cache import DERIVED
-from dumpwalk.coreclr.locate_cache import flag_words, scan
+from dumpwalk.coreclr.dispatch.cache import DERIVED
+from dumpwalk.coreclr.dispatch.locate import flag_words, scan
+from dumpwalk.engine.run import report_of
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import truth_of
 

@@ -1,4 +1,5 @@
 """Lock words, and what only looks like them: no owner is read out of memory that is not a held mutex."""
+
 from __future__ import annotations
 
 import struct
@@ -17,7 +18,12 @@ def _memory(data: bytes) -> BytesMemory:
 
 def test_glibc_mutex_held_by_a_thread() -> None:
     state = glibc.read(_memory(struct.pack("<iIiIi", 2, 1, 13786, 1, 1)), BASE)
-    assert state is not None and (state.locked, state.owner_tid, state.recursion, state.recursive) == (True, 13786, 1, True)
+    assert state is not None and (state.locked, state.owner_tid, state.recursion, state.recursive) == (
+        True,
+        13786,
+        1,
+        True,
+    )
     assert state.owner_word is not None and state.owner_word.address == BASE + 8
 
 

@@ -1,4 +1,5 @@
 """macOS cores, with their real images and without: what the report says equals what was laid out."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,7 +8,7 @@ from typing import Any, Dict
 import pytest
 
 from dumpwalk.analysis.collect import collect
-from dumpwalk.analysis.engine import report_of
+from dumpwalk.engine.run import report_of
 from tests.bare_process import bare_process
 from tests.conftest import truth_of
 from tests.real_cores import analyze, tids, write_lock
@@ -71,7 +72,13 @@ def test_the_incident_as_it_was_reported() -> None:
     """The public report's facts: thread 25 in Insert, one element whose last word is its own address, 16 waiters."""
     _, report, _ = analyze("macho/incident-x64-10.0.9", modules=False)
     assert report["dispatch_cache"]["cycles"][0]["nodes"] == [
-        {"address": "0x10c887480", "mt": "0x104ce34d0", "token": "0x200000001", "target": "0x592ff3a80", "next": "0x10c887480"}
+        {
+            "address": "0x10c887480",
+            "mt": "0x104ce34d0",
+            "token": "0x200000001",
+            "target": "0x592ff3a80",
+            "next": "0x10c887480",
+        }
     ]
     assert report["dispatch_cache"]["cycles"][0]["bucket"] == 0x701
     finding = report["findings"][0]

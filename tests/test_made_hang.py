@@ -1,4 +1,5 @@
 """A hang made in this run on the real runtime: compiled, injected, dumped and explained."""
+
 from __future__ import annotations
 
 import json
@@ -21,8 +22,19 @@ def test_a_hang_made_now_is_explained(tmp_path: Path) -> None:
 
     from fixtures import packages
 
-    command = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", "-m", str(packages.fetch(truth["runtime"]["package"]))]
-    done = subprocess.run([*command, str(core)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "dumpwalk",
+        "analyze",
+        "-f",
+        "json",
+        "-m",
+        str(packages.fetch(truth["runtime"]["package"])),
+    ]
+    done = subprocess.run(
+        [*command, str(core)], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     report = json.loads(done.stdout)
 
     assert done.returncode == 10 and report["verdict"]["signature"] == "4fd21060"

@@ -1,4 +1,5 @@
 """The managed thread list: by contract, by a version's offsets, by structure; and what is not believed."""
+
 from __future__ import annotations
 
 import json
@@ -8,13 +9,13 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import pytest
 
 from dumpwalk.core.memory import BytesMemory, read_u64
-from dumpwalk.core.preflight import opened_core
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dac_table import read_dac_table, resolve_cache_candidates
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, rows_for
+from dumpwalk.dump.preflight import opened_core
 from fixtures import packages
 from tests.conftest import truth_of, unpack_core
 from tests.coreclr_images import BASE, elf_image, module, process, process_of_core

@@ -15,10 +15,10 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from dumpwalk import limits
+from dumpwalk.binaries.index import identity_of
+from dumpwalk.binaries.search import Match, ModuleSearch, fetch_command
 from dumpwalk.core.corefile import CoreFile, CoreImage
-from dumpwalk.core.module_index import identity_of
-from dumpwalk.core.module_search import Match, ModuleSearch, fetch_command
-from dumpwalk.core.preflight import open_core
+from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, NotFound, Unreadable
 from tests import elfwriter as w
 from tests import machowriter

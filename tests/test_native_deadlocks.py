@@ -1,4 +1,5 @@
 """pthread deadlocks of real C programs, without .NET."""
+
 from __future__ import annotations
 
 import pytest

@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import FileMemory
-from dumpwalk.core.preflight import open_core, opened_core
+from dumpwalk.dump.preflight import open_core, opened_core
 from dumpwalk.errors import MalformedCore, NotACore
 from tests import elfwriter as w
 

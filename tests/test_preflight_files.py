@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dumpwalk.core.preflight import open_core, opened_core
+from dumpwalk.dump.preflight import open_core, opened_core
 from dumpwalk.errors import DumpwalkError, NotACore, NotFound, Unreadable, WindowsMinidump
 from tests import elfwriter as w
 

@@ -14,7 +14,7 @@ import pytest
 
 from dumpwalk import limits
 from dumpwalk.core.memory import FileMemory
-from dumpwalk.core.preflight import open_core
+from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, MalformedCore, NotACore
 from tests import elfwriter, machowriter
 from tests.test_preflight_macho import SPS, STACK, dyld_world

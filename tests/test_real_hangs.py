@@ -1,4 +1,5 @@
 """Real hangs on real runtimes: what the report says equals what was injected."""
+
 from __future__ import annotations
 
 import pytest
@@ -83,7 +84,9 @@ def test_stub_spin_names_the_spinners_and_invents_no_lock() -> None:
 def test_collection_that_waits_for_the_spinner_is_a_consequence() -> None:
     truth, (_, report, _) = truth_of("hang-stub-gc"), analyze("hang-stub-gc")
 
-    assert [f["kind"] for f in report["findings"] if f["status"] in ("hang", "suspicious")] == ["dispatch-cache-stub-spin"]
+    assert [f["kind"] for f in report["findings"] if f["status"] in ("hang", "suspicious")] == [
+        "dispatch-cache-stub-spin"
+    ]
     text = " ".join(report["findings"][0]["summary"])
     by_tid = {tid: index for index, tid in tids(report).items()}
     assert f"the suspension that thread {by_tid[truth['suspending_tid']]} started" in text
@@ -97,7 +100,9 @@ def test_collection_in_the_musl_hang_has_one_root() -> None:
     by_tid = {tid: index for index, tid in tids(report).items()}
 
     assert [f["kind"] for f in report["findings"] if f["status"] in ("hang", "suspicious")] == ["dispatch-cache-cycle"]
-    assert f"the suspension that thread {by_tid[truth['suspending_tid']]} started" in " ".join(report["findings"][0]["summary"])
+    assert f"the suspension that thread {by_tid[truth['suspending_tid']]} started" in " ".join(
+        report["findings"][0]["summary"]
+    )
 
 
 def test_damage_is_named_and_no_hang_claimed() -> None:
@@ -133,10 +138,16 @@ def test_same_core_same_bytes() -> None:
     assert first[1] == second[1]
 
 
-@pytest.mark.parametrize(("name", "version"), [("net10-single-hang-self", "10.0.9"), ("net8-single-hang-self", "8.0.30")])
+@pytest.mark.parametrize(
+    ("name", "version"), [("net10-single-hang-self", "10.0.9"), ("net8-single-hang-self", "8.0.30")]
+)
 def test_single_file_host_is_known_without_its_file(name: str, version: str) -> None:
     runtime = analyze(name, modules=False)[1]["runtime"]
-    assert (runtime["version"], runtime["flavour"], runtime["version_source"]) == (version, "single-file", "DotNetRuntimeInfo")
+    assert (runtime["version"], runtime["flavour"], runtime["version_source"]) == (
+        version,
+        "single-file",
+        "DotNetRuntimeInfo",
+    )
     assert runtime["build_id"] and runtime["layout"].endswith("confirmed by structure")
 
 

@@ -1,4 +1,5 @@
 """The report as JSON: the bytes, the way back, the schema."""
+
 from __future__ import annotations
 
 import copy

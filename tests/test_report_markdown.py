@@ -3,6 +3,7 @@
 `scan` is a small reader of the Markdown that GitHub renders: blocks of code, tables (a pipe ends a cell even inside
 code unless a backslash stands before it), HTML tags, and what GitHub turns into mentions, references and links.
 """
+
 from __future__ import annotations
 
 import json
@@ -88,7 +89,9 @@ def check(text: str) -> Scanned:
         assert not re.search(r"(?i)\bGH-\d|https?:|www\.|javascript:", plain), line
         assert not re.search(r"(?<!\\)\[", plain), line
         assert plain.count("$") == plain.count("<span>$</span>"), line
-        assert not re.search(r"(?<!\\)[*~]|(?<![\\A-Za-z0-9])_|^ *[-+] +[-+>#]", re.sub(r"^ *- |^#+ |\*\*|^_|_$", "", plain)), line
+        assert not re.search(
+            r"(?<!\\)[*~]|(?<![\\A-Za-z0-9])_|^ *[-+] +[-+>#]", re.sub(r"^ *- |^#+ |\*\*|^_|_$", "", plain)
+        ), line
         assert "`" not in re.sub(r"(?<!`)`[^`]+`(?!`)", "", line), line
     return found
 

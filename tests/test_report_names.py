@@ -1,4 +1,5 @@
 """Names, hostile text, redaction."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -160,7 +161,8 @@ def test_redaction_reaches_every_string() -> None:
             return tuple(poison(item, field) for item in value)
         if dataclasses.is_dataclass(value):
             return dataclasses.replace(
-                value, **{f.name: poison(getattr(value, f.name), f.name) for f in dataclasses.fields(value)}  # type: ignore[type-var]
+                value,
+                **{f.name: poison(getattr(value, f.name), f.name) for f in dataclasses.fields(value)},  # type: ignore[type-var]
             )
         return value
 

@@ -1,4 +1,5 @@
 """The text report and its partial views: order, width, colour, hostile names, what must stand where."""
+
 from __future__ import annotations
 
 import re

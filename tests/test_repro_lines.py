@@ -1,4 +1,5 @@
 """What a finding tells the reader to paste into lldb shows what the finding claims, on the same core in the real lldb."""
+
 from __future__ import annotations
 
 from typing import List, Sequence

@@ -1,12 +1,13 @@
 """Lock words of a real hang rewritten: what the report claims follows what memory now says, and never more."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Dict, List
 
 from dumpwalk.analysis.collect import collect
-from dumpwalk.analysis.engine import report_of
 from dumpwalk.core.memory import BytesMemory, LayeredMemory
+from dumpwalk.engine.run import report_of
 from dumpwalk.report.model import Report
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import truth_of
@@ -43,7 +44,10 @@ def test_owner_that_is_no_thread() -> None:
     gone = max(TRUTH["tids"]) + 1000
     report = _report({**MENDED, **_critical_section(15 << 2 | 1, 1, gone)}, [])
     assert (report.verdict.kind, report.verdict.exit_code) == ("lock-orphaned", 10)
-    assert report.locks[0].owner is not None and (report.locks[0].owner.tid, report.locks[0].owner.thread) == (gone, None)
+    assert report.locks[0].owner is not None and (report.locks[0].owner.tid, report.locks[0].owner.thread) == (
+        gone,
+        None,
+    )
 
 
 def test_slow_owner_is_a_note() -> None:
@@ -81,7 +85,9 @@ def test_node_whose_page_is_not_in_the_dump_is_unknown_not_healthy() -> None:
 def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:
     """A waiter of the real hang given the registers of one that walks the same chain in the assembly stub, lock-free."""
     process = bare_process("hang-self")
-    stub = bytes.fromhex("488b40184885c0742d483b1075f24c3b500875ec")  # the loop of ResolveWorkerChainLookupAsmStub, Linux x64
+    stub = bytes.fromhex(
+        "488b40184885c0742d483b1075f24c3b500875ec"
+    )  # the loop of ResolveWorkerChainLookupAsmStub, Linux x64
     place = 0x10000
     process.code = LayeredMemory([BytesMemory([(place, stub)]), process.code])
     walker = next(t for t in process.threads if t.tid == TRUTH["waiters"][3])
@@ -92,7 +98,10 @@ def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:
     finding = report.findings[0]
     assert (finding.kind, report.verdict.signature) == ("dispatch-cache-cycle", "4fd21060")
     tids = {t.index: t.tid for t in report.threads}
-    assert {tids[a.thread] for a in finding.actors if a.role == "spinner"} == {TRUTH["spinner_tid"], TRUTH["waiters"][3]}
+    assert {tids[a.thread] for a in finding.actors if a.role == "spinner"} == {
+        TRUTH["spinner_tid"],
+        TRUTH["waiters"][3],
+    }
     assert {tids[a.thread] for a in finding.actors if a.role == "holder"} == {TRUTH["spinner_tid"]}
     assert len([a for a in finding.actors if a.role == "waiter"]) == len(TRUTH["waiters"]) - 1
     assert "is stuck on the same loop too, without the lock" in " ".join(finding.summary)

@@ -1,4 +1,5 @@
 """Which runtime: found by name, by createdump's record, by exports and by scanning; versions from each source."""
+
 from __future__ import annotations
 
 import struct

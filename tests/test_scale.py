@@ -16,12 +16,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import pytest
 
 from bench import measure
-from dumpwalk.core import lldb_session
 from dumpwalk.core.corefile import CoreImage, Segment
 from dumpwalk.core.memory import BytesMemory, Extent, FileMemory, filled_runs
-from dumpwalk.coreclr import chain_walk
-from dumpwalk.coreclr.chain_walk import CacheWalk, walk_cache
-from dumpwalk.coreclr.chain_words import Clean
+from dumpwalk.coreclr.dispatch import audit as chain_walk
+from dumpwalk.coreclr.dispatch.audit import CacheWalk, walk_cache
+from dumpwalk.coreclr.dispatch.clean_chains import Clean
+from dumpwalk.debugger import session as lldb_session
 from dumpwalk.report.json_format import MalformedReport, from_wire, to_wire
 from fixtures import scale
 from fixtures.hash import BUCKETS
@@ -179,7 +179,9 @@ def test_clean_chains_are_told_apart_from_damaged_ones(seed: int, monkeypatch: p
     places = range(0, len(words), scale.NODE_BYTES)
     for _ in range(seed % 4):
         at = chance.choice(places) + chance.choice((0, 8, 24))
-        value = chance.choice((0, 1, sentinel, start + chance.choice(places), start + 8, start + len(words), 0x7777000, 1 << 63))
+        value = chance.choice(
+            (0, 1, sentinel, start + chance.choice(places), start + 8, start + len(words), 0x7777000, 1 << 63)
+        )
         words[at : at + 8] = value.to_bytes(8, "little")
     if seed % 5 == 4:
         slots[chance.randrange(BUCKETS)] = chance.choice((0, 4, start + chance.choice(places), 0x7777000))
@@ -192,9 +194,9 @@ def test_clean_chains_are_told_apart_from_damaged_ones(seed: int, monkeypatch: p
 
 
 def test_the_scan_reads_what_is_no_hole_and_nothing_else() -> None:
-    from dumpwalk.core.preflight import open_core
+    from dumpwalk.coreclr.dispatch.locate import scan
     from dumpwalk.coreclr.layouts import matching
-    from dumpwalk.coreclr.locate_cache import scan
+    from dumpwalk.dump.preflight import open_core
 
     class Read(FileMemory):
         taken = 0
@@ -273,7 +275,7 @@ def imports(*arguments: str) -> List[str]:
     argv = [sys.executable, "-X", "importtime", "-m", "dumpwalk", *arguments]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     names = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")]
-    assert "dumpwalk.cli" in names, done.stderr
+    assert "dumpwalk.front.cli" in names, done.stderr
     return names
 
 

@@ -142,8 +142,8 @@ def test_an_output_does_not_follow_a_link(place):
 
 
 def test_the_part_file_of_an_output_cannot_be_guessed_or_followed(place, monkeypatch):
-    from dumpwalk import output
     from dumpwalk.errors import BadOutput
+    from dumpwalk.front import output
 
     victim = place / "victim"
     victim.write_text("precious", encoding="utf-8")

@@ -1,4 +1,5 @@
 """The assembly stub of macOS x64 images: in one piece, taken apart, fixed, or not known."""
+
 from __future__ import annotations
 
 import struct
@@ -8,8 +9,8 @@ from typing import Dict, Optional
 import pytest
 
 from dumpwalk.core.memory import BytesMemory
+from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck, check_stub_image
 from dumpwalk.coreclr.runtime import identify
-from dumpwalk.coreclr.stub_image_check import StubImageCheck, check_stub_image
 from fixtures import packages
 from tests.coreclr_images import BASE, module, process
 

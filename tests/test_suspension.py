@@ -1,8 +1,9 @@
 """A suspension of the runtime: a consequence where its root is known, a finding of its own where not."""
+
 from __future__ import annotations
 
 from dumpwalk.analysis.collect import collect
-from dumpwalk.analysis.engine import report_of
+from dumpwalk.engine.run import report_of
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import truth_of
 

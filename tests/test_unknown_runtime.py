@@ -1,12 +1,13 @@
 """A runtime of a version that no row describes: analysed by its structure and labelled so, or inconclusive; never wrong."""
+
 from __future__ import annotations
 
 import struct
 
 from dumpwalk.analysis.collect import collect
-from dumpwalk.analysis.engine import report_of
 from dumpwalk.coreclr import layouts as layout_table
 from dumpwalk.coreclr.layouts import LAYOUTS, matching
+from dumpwalk.engine.run import report_of
 from tests.bare_process import Rewritten, bare_process, rewrite
 from tests.conftest import truth_of
 

@@ -1,4 +1,5 @@
 """Chain-walk loops recognised in machine code; the encodings are those of real images, one compiler habit each."""
+
 from __future__ import annotations
 
 import mmap
@@ -10,8 +11,8 @@ import pytest
 
 from dumpwalk.core.arch import Arch, arch_for
 from dumpwalk.core.memory import BytesMemory
-from dumpwalk.coreclr import walk_code
-from dumpwalk.coreclr.walk_code import WalkLoop, scan, walk_loop_at
+from dumpwalk.coreclr.dispatch import loops as walk_code
+from dumpwalk.coreclr.dispatch.loops import WalkLoop, scan, walk_loop_at
 from fixtures import packages
 
 X64 = arch_for("linux", "x86_64")

@@ -59,7 +59,9 @@ class Phases:
         self.unfinished: List[str] = []
         """Phases that ended early or did not begin, in order."""
 
-    def run(self, phase: str, action: Callable[[], Result], instead: Callable[[], Result], share: float = 1.0) -> Result:
+    def run(
+        self, phase: str, action: Callable[[], Result], instead: Callable[[], Result], share: float = 1.0
+    ) -> Result:
         """The action's result, or that of `instead` when the action was stopped or not begun.
 
         With a `share` below 1 the phase has only so much of the time that is left, and when it is over the others go on.

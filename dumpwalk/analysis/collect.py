@@ -9,16 +9,21 @@ from dumpwalk.analysis import coverage, limit_hits
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.suspension import find_suspension
-from dumpwalk.core.lldb_threads import ModuleMap
 from dumpwalk.core.process import Frame, Process, Thread, no_registers
-from dumpwalk.coreclr import crst, dac_table, dispatch_cache, frame_names, locate_cache, lock_names
+from dumpwalk.coreclr import dac_table
+from dumpwalk.coreclr.dispatch import cache as dispatch_cache
+from dumpwalk.coreclr.dispatch import frame_names
+from dumpwalk.coreclr.dispatch import locate as locate_cache
+from dumpwalk.coreclr.dispatch.locate import WAYS, Candidate, Location
+from dumpwalk.coreclr.dispatch.loops import walk_loop_at
+from dumpwalk.coreclr.dispatch.stub_image_check import check_stub_image
+from dumpwalk.coreclr.dispatch.stuck import Walker, find_walkers
 from dumpwalk.coreclr.layouts import Layout, matching
-from dumpwalk.coreclr.locate_cache import WAYS, Candidate, Location
+from dumpwalk.coreclr.locks import crst
+from dumpwalk.coreclr.locks import names as lock_names
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
-from dumpwalk.coreclr.stub_image_check import check_stub_image
-from dumpwalk.coreclr.walk_code import walk_loop_at
-from dumpwalk.coreclr.walkers import Walker, find_walkers
+from dumpwalk.debugger.stacks import ModuleMap
 from dumpwalk.locks.graph import Edge, Graph
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait, WaitReader, register_candidates

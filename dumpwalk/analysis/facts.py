@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional
 
 from dumpwalk.core.process import Process, Thread
-from dumpwalk.coreclr.dispatch_cache import Cache
+from dumpwalk.coreclr.dispatch.cache import Cache
+from dumpwalk.coreclr.dispatch.locate import Location
+from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
+from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import Layout
-from dumpwalk.coreclr.locate_cache import Location
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
-from dumpwalk.coreclr.stub_image_check import StubImageCheck
-from dumpwalk.coreclr.walkers import Walker
 from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait

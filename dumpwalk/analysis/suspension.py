@@ -13,7 +13,7 @@ from typing import Dict, List, Optional
 
 from dumpwalk.analysis.facts import Facts, Suspension
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.lock_names import plain
+from dumpwalk.coreclr.locks.names import plain
 
 _SUSPENDING = ("ThreadSuspend::SuspendEE", "ThreadSuspend::SuspendRuntime", "ThreadSuspend::SuspendAllThreads")
 _WAITING = (

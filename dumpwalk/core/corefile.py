@@ -3,6 +3,7 @@
 Readers: elf_core.py (createdump, kernel, gcore) and macho_core.py (createdump on macOS). Both give a `CoreFile`.
 All sizes are bytes, all addresses virtual addresses of the dumped process.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -5,6 +5,7 @@ form); the header's magic is "DNCCDAC" as a 64-bit number. Heap dumps of created
 header: then it is taken from the matched module file with the loader's relocations applied. 11 adds sub-descriptors,
 each a pointer that is null until its owner (the GC) has published it.
 """
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,7 @@ Order: src/coreclr/inc/dacvars.h, then vptr_list.h; so the meaning of a slot dep
 the exported symbol tells. Entries are 64-bit load addresses since 8, 32-bit offsets from the image base up to 6. Slots
 were checked on the images named in the rows, by decoding DacGlobals::InitializeEntries and in cores.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from dumpwalk.core.memory import read_u64
 from dumpwalk.core.process import Process
+from dumpwalk.coreclr.dispatch.locate import Candidate
 from dumpwalk.coreclr.image_macho import MachOImage
-from dumpwalk.coreclr.locate_cache import Candidate
 from dumpwalk.coreclr.runtime import DAC_TABLE_SYMBOL, RuntimeInfo
 
 MANAGER = "VirtualCallStubManagerManager::g_pManager"

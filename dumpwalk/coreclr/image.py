@@ -3,6 +3,7 @@
 Bytes come from the dump; where the dump lacks them, from the matched file, moved to the load address. So exports are
 found in heap dumps without the file (createdump looked the same names up and so captured the pages) and with it.
 """
+
 from __future__ import annotations
 
 import mmap

@@ -3,6 +3,7 @@
 Sources: System V gABI (ELF64 headers, dynamic section), the GNU hash section as glibc's elf/dl-lookup.c reads it,
 x86-64 psABI R_X86_64_RELATIVE (8) and AAELF64 R_AARCH64_RELATIVE (1027).
 """
+
 from __future__ import annotations
 
 import struct

@@ -2,6 +2,7 @@
 
 Sources: mach-o/loader.h (commands), mach-o/nlist.h, mach-o/fixup-chains.h (DYLD_CHAINED_PTR_64 and _64_OFFSET).
 """
+
 from __future__ import annotations
 
 import struct

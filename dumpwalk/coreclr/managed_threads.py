@@ -4,6 +4,7 @@ By the data contract (9 and later); without one by offsets of the version, belie
 a thread of the dump. Sources: src/coreclr/vm/threads.h (class Thread, class ThreadStore, enum ThreadState) and
 vm/threads.cpp; the list is linked through Thread::m_LinkStore and ends at NULL.
 """
+
 from __future__ import annotations
 
 import struct

@@ -5,6 +5,7 @@ Sources: src/coreclr/debug/runtimeinfo/runtimeinfo.cpp (DotNetRuntimeInfo, singl
 specialdiaginfo.h (RuntimeBaseAddress). 3.1 numbers its files 4.700.x; later file versions are major.minor.
 (patch * 100 + year).(date).
 """
+
 from __future__ import annotations
 
 import re

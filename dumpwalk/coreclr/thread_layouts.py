@@ -5,6 +5,7 @@ Sources: src/coreclr/vm/threads.h (3.1: dotnet/coreclr src/vm/threads.h); offset
 `seen_on`. ThreadStore is CLREvent (0x10), Crst, list head, counts: the head is at 0x10 + sizeof(Crst), m_ThreadCount
 0x18 behind it, m_HoldingThread 0x20 behind the count since 5.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

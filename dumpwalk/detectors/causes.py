@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.coreclr.stub_image_check import BROKEN, UNKNOWN
+from dumpwalk.coreclr.dispatch.stub_image_check import BROKEN, UNKNOWN
 
 
 def of_bad_chain(facts: Facts) -> List[str]:

@@ -6,9 +6,9 @@ from typing import List, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.chain_walk import ChainCycle, Element
-from dumpwalk.coreclr.lock_names import WRITE_LOCK
-from dumpwalk.coreclr.walkers import Walker
+from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
+from dumpwalk.coreclr.dispatch.stuck import Walker
+from dumpwalk.coreclr.locks.names import WRITE_LOCK
 from dumpwalk.detectors import causes, wording
 from dumpwalk.detectors.signature import signature
 from dumpwalk.report.model import Actor, Evidence, Finding
@@ -99,7 +99,9 @@ def _summary(
         if not first.owns_lock:
             lines.append(_holder_by_code(first, lock))
             if waiting:
-                lines.append(f"{wording.thread_words(waiting).capitalize()} {'waits' if len(waiting) == 1 else 'wait'} for it.")
+                lines.append(
+                    f"{wording.thread_words(waiting).capitalize()} {'waits' if len(waiting) == 1 else 'wait'} for it."
+                )
         elif waiting:
             verb = "waits" if len(waiting) == 1 else "wait"
             lines.append(
@@ -220,7 +222,11 @@ def _evidence(
         found.extend(wording.walker_evidence(facts, walker))
     if lock is not None:
         holder = walkers[0]
-        who = f"thread {holder.thread.index}" if holder.owns_lock else "an id that no thread of this dump can be matched to"
+        who = (
+            f"thread {holder.thread.index}"
+            if holder.owns_lock
+            else "an id that no thread of this dump can be matched to"
+        )
         owner = wording.owner_evidence(lock, f"the owner of {lock.label} is {who}")
         if owner is not None:
             found.append(owner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.coreclr.walkers import Walker
+from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.detectors import causes, wording
 from dumpwalk.detectors.signature import signature
 from dumpwalk.report.model import Actor, Evidence, Finding

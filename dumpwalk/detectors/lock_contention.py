@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import List, Set
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
-from dumpwalk.coreclr.lock_names import first_own_frame, plain
+from dumpwalk.coreclr.locks.names import first_own_frame, plain
 from dumpwalk.detectors import wording
 from dumpwalk.report.model import Actor, Finding
 

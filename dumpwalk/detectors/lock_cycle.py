@@ -6,7 +6,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.lock_names import first_own_frame, plain
+from dumpwalk.coreclr.locks.names import first_own_frame, plain
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.signature import lock_parts, signature
 from dumpwalk.locks.waits import Wait

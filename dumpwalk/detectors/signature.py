@@ -11,7 +11,7 @@ from typing import Iterable, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.lock_names import first_own_frame, plain
+from dumpwalk.coreclr.locks.names import first_own_frame, plain
 
 SIGNATURE_VERSION = "1"
 

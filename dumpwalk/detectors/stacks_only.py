@@ -10,7 +10,7 @@ from typing import Dict, List
 
 from dumpwalk.analysis.coverage import uncaptured_lock_waits
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.coreclr.lock_names import first_own_frame, plain
+from dumpwalk.coreclr.locks.names import first_own_frame, plain
 from dumpwalk.detectors import wording
 from dumpwalk.locks.waits import Wait
 from dumpwalk.report.model import Actor, Evidence, Finding
@@ -87,7 +87,7 @@ def detect(facts: Facts) -> List[Finding]:
 
 def _pal_waits(facts: Facts) -> List[Wait]:
     """Condition waits whose word is not captured and whose stack goes through a lock's Enter."""
-    from dumpwalk.coreclr.lock_names import ENTER_NAMES
+    from dumpwalk.coreclr.locks.names import ENTER_NAMES
 
     found = []
     for wait in facts.waits:

@@ -6,9 +6,9 @@ from typing import Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.chain_walk import Element
+from dumpwalk.coreclr.dispatch.audit import Element
+from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import NODE_NEXT
-from dumpwalk.coreclr.walkers import Walker
 from dumpwalk.report.model import Evidence
 
 

@@ -41,7 +41,9 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         return None
     else:
         owner_tid = owner or None
-    owner_word = Word("_m_lock", address + 4, lock, reading=f"its low 30 bits are tid {owner_tid}") if owner_tid else None
+    owner_word = (
+        Word("_m_lock", address + 4, lock, reading=f"its low 30 bits are tid {owner_tid}") if owner_tid else None
+    )
     words = [Word("type", address, kind), Word("_m_lock", address + 4, lock), Word("waiters", address + 8, waiters)]
     return LockState(
         address=address,

@@ -14,8 +14,8 @@ from typing import Dict, Iterator, Optional, Sequence, Tuple
 from dumpwalk import limits
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
-from dumpwalk.coreclr import crst
 from dumpwalk.coreclr.layouts import Layout
+from dumpwalk.coreclr.locks import crst
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
 

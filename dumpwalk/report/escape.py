@@ -4,6 +4,7 @@ A symbol, path or thread name is whatever the dumped process, or who wrote the f
 first step of every renderer for people; it shows what it neutralises (`\\x1b`, `\\u202e`) instead of hiding it. JSON
 needs none of it: its strings are written in ASCII with every such character escaped, and keep the exact value.
 """
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,4 +1,5 @@
 """The wait-for graph as lines of text: each circle first, then a tree from what blocks down to who is blocked."""
+
 from __future__ import annotations
 
 from collections import deque

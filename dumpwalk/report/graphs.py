@@ -1,4 +1,5 @@
 """The wait-for graph grouped (threads that wait alike are one node), as a Mermaid flowchart and as DOT."""
+
 from __future__ import annotations
 
 import re

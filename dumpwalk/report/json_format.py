@@ -2,6 +2,7 @@
 
 The bytes are the same for the same report: keys in the model's order, ASCII only, one thread, lock or edge a line.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -86,7 +87,7 @@ def _write(value: Any, key: str, indent: str, out: List[str]) -> None:
     if isinstance(value, dict) and value:
         out.append("{\n")
         for number, (name, item) in enumerate(value.items()):
-            out.append(f'{"," + chr(10) if number else ""}{deeper}{_encode(name)}: ')
+            out.append(f"{',' + chr(10) if number else ''}{deeper}{_encode(name)}: ")
             _write(item, name, deeper, out)
         out.append("\n" + indent + "}")
     elif isinstance(value, list) and value and (key in _LINE_EACH or not isinstance(value[0], (str, int))):

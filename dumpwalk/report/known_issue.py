@@ -5,6 +5,7 @@ backticks and lower-case `json`; the keys ErrorMessage, ErrorPattern, BuildRetry
 two is not empty; a message is one line that stands in the log as it is, with no machine, path, address or thread id in
 it. ExcludeConsoleLog stays false: the console log is what a hang leaves.
 """
+
 from __future__ import annotations
 
 import json

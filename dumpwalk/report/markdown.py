@@ -4,6 +4,7 @@ GitHub refuses a body of more than 65,536 characters (262,144 bytes by a later m
 by either reading. A report that would be larger leaves whole sections out, in the order of `DROPPED_FIRST`, and says
 which.
 """
+
 from __future__ import annotations
 
 from typing import List, Sequence, Tuple

@@ -4,6 +4,7 @@ A character that could start something is written as an entity or put into a `<s
 mentions, references and formulas in each text node after rendering, and a span ends the node. Inside code nothing is
 looked for.
 """
+
 from __future__ import annotations
 
 import html
@@ -44,7 +45,7 @@ def _prose(text: str, at_start: bool) -> str:
     escaped = _LINK.sub(_break_link, escaped)
     if start:  # as the first character of a line it would start a list, a rule or a heading
         last = start.end() - 1
-        escaped = f"{escaped[:last]}&#{ord(escaped[last])};{escaped[last + 1:]}"
+        escaped = f"{escaped[:last]}&#{ord(escaped[last])};{escaped[last + 1 :]}"
     return escaped
 
 

@@ -1,4 +1,5 @@
 """The sections of the Markdown report, each a piece of Markdown or an empty string where there is nothing to tell."""
+
 from __future__ import annotations
 
 from typing import Callable, List, Optional, Set
@@ -33,9 +34,7 @@ def proof(report: Report, finding: Optional[Finding]) -> str:
         return ""
     parts = [f"### {text_finding.proof_title(finding)}"]
     if finding.evidence:
-        rows = [
-            (e.grade, prose(e.what), code(text_finding.fact(e)), prose(e.how)) for e in finding.evidence[:EVIDENCE]
-        ]
+        rows = [(e.grade, prose(e.what), code(text_finding.fact(e)), prose(e.how)) for e in finding.evidence[:EVIDENCE]]
         rest = _more(len(finding.evidence), EVIDENCE, "claim")
         parts.append(table(("grade", "claim", "memory or register", "how it is known"), rows) + rest)
     else:
@@ -247,4 +246,3 @@ def versions(report: Report, finding: Optional[Finding]) -> str:
     if any("~" in frame_name(f) for group in report.groups[:GROUPS] for f in group.frames[:FRAMES]):
         rows.append(("names", "a name with &#126; is inferred from the code, where there is no symbol"))
     return "### Versions\n\n" + table(("what", "which"), rows)
-

@@ -3,6 +3,7 @@
 Addresses are strings, `0x` and lower-case hex; absent values are None; bucket numbers, tids and counts are ints.
 The contract only grows: keys are added, never renamed or dropped (`schema_version` 1).
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,4 +1,5 @@
 """Names short enough to read: C++ signatures without arguments and templates, thread ranges, words for codes."""
+
 from __future__ import annotations
 
 import re

@@ -5,6 +5,7 @@ stay), root's home, macOS' per-user temporary folder, user@host, the host of a U
 it is a folder, its host name and what the caller names wherever they stand as a word. Names of processes, modules and
 functions stay: without them there is no report.
 """
+
 from __future__ import annotations
 
 import getpass

@@ -5,6 +5,7 @@ anything; `python -m dumpwalk.report.schema` writes it anew. Every key is requir
 that are not listed are allowed, since the contract grows; enumerations are described and not closed, all but the
 verdict's status.
 """
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,4 +1,5 @@
 """What each key of the JSON means: the descriptions in the schema, and the table in docs/json.md."""
+
 from __future__ import annotations
 
 from typing import Dict

@@ -1,4 +1,5 @@
 """Several cores in one report: a table of verdicts first, then one report each; a core that failed has its row too."""
+
 from __future__ import annotations
 
 from typing import Callable, Dict, List, Sequence, Tuple, Union

@@ -3,6 +3,7 @@
 Everything is read from the model; nothing is decided here. `color` and `width` are the caller's business (a terminal,
 the NO_COLOR convention); the same report, width and colour give the same text.
 """
+
 from __future__ import annotations
 
 from typing import List, Optional, Pattern, Union

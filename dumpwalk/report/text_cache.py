@@ -1,4 +1,5 @@
 """The dispatch cache in text: one paragraph in the report, every cycle and violation in `dumpwalk cache`."""
+
 from __future__ import annotations
 
 from typing import Dict, List

@@ -1,4 +1,5 @@
 """A bucket's chain drawn with its loop: in one line where it fits, else one element a line and the way back at left."""
+
 from __future__ import annotations
 
 from typing import List, Optional, Tuple

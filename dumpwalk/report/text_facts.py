@@ -1,4 +1,5 @@
 """What was analysed and how much of it: the dump, the runtime, modules that lack, coverage."""
+
 from __future__ import annotations
 
 from typing import Dict, List, Sequence, Tuple

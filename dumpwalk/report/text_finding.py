@@ -1,4 +1,5 @@
 """A finding in text: drawing, evidence line by line, what follows, what it leaves open, how to see it in lldb."""
+
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence, Tuple

@@ -1,4 +1,5 @@
 """Who holds each lock and who waits for it."""
+
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence, Tuple

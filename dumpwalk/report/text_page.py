@@ -3,6 +3,7 @@
 Nothing that an engineer copies is ever broken: commands stand on lines of their own, whole, even where they are longer
 than the page. Any other word that is longer than a line is shortened in its middle.
 """
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """Threads in text: groups of equal stacks in the report, every stack in full in `dumpwalk threads`."""
+
 from __future__ import annotations
 
 import re

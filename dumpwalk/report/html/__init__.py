@@ -4,6 +4,7 @@
 here it is only laid out. The style and the script stand in the page, and its Content-Security-Policy allows exactly
 these two by their hashes and nothing else, so that a name from a dump can neither run nor load anything.
 """
+
 from __future__ import annotations
 
 import base64

@@ -1,4 +1,5 @@
 """A bucket's chain as shapes: its elements in a row, the way back below them, who stands where above them."""
+
 from __future__ import annotations
 
 import re
@@ -107,7 +108,9 @@ def figure(cycle: Cycle, graph: WaitGraph) -> ChainFigure:
     )  # fmt: skip
 
 
-def _elided(rows: Sequence[Tuple[int, str]], first: int, total: int, keep: Dict[str, List[str]]) -> List[Tuple[int, str]]:
+def _elided(
+    rows: Sequence[Tuple[int, str]], first: int, total: int, keep: Dict[str, List[str]]
+) -> List[Tuple[int, str]]:
     """The first rows, the last and those to keep; a row (0, "12 more") for each gap. `total` counts unlisted ones too."""
     shown: Set[int] = set(range(len(rows)))
     if len(rows) > MOST:

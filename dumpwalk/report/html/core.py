@@ -1,4 +1,5 @@
 """One core's section of the page: what the templates show, in the words of the text report, with ids to link to."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
@@ -114,7 +115,11 @@ class Core:
             mine = [lock for lock in report.locks if lock.address in finding.locks]
             out += [Glance("Lock", lock_name(lock), self._locks[lock.address]) for lock in mine[:3]]
             for cycle in [c for c in self.cycles if c.bucket in finding.buckets][:2]:
-                out.append(Glance("Chain", f"bucket {cycle.bucket}, a loop of {cycle.length:,}", self.id(f"chain-{cycle.bucket}")))
+                out.append(
+                    Glance(
+                        "Chain", f"bucket {cycle.bucket}, a loop of {cycle.length:,}", self.id(f"chain-{cycle.bucket}")
+                    )
+                )
         dump = report.dump
         name = dump.process_name or "process"
         out.append(Glance("Process", f"{name}, pid {dump.pid}" if dump.pid is not None else name))

@@ -1,4 +1,5 @@
 """The wait-for graph as shapes: boxes, paths and labels in pixels, with the ids that tell which node or edge each is."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -124,14 +125,18 @@ def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
     return found
 
 
-def _boxes(nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[str, ...]], anchor: Anchor) -> Dict[str, Box]:
+def _boxes(
+    nodes: Sequence[Drawn], drawing: Drawing, members: Dict[str, Tuple[str, ...]], anchor: Anchor
+) -> Dict[str, Box]:
     places = layout([node.id for node in nodes], [(edge.source, edge.target) for edge in drawing.edges])
     lines = {node.id: _lines(node, drawing) for node in nodes}
     widths = {name: max(78.0, CHARACTER * max(map(display_width, text)) + 26) for name, text in lines.items()}
     columns = [0.0] * (1 + max(place.column for place in places.values()))
     for name, place in places.items():
         columns[place.column] = max(columns[place.column], widths[name])
-    gap = GAP if all(edge.grade in SURE for edge in drawing.edges) else GAP + 36  # a dashed line needs some length to be seen
+    gap = (
+        GAP if all(edge.grade in SURE for edge in drawing.edges) else GAP + 36
+    )  # a dashed line needs some length to be seen
     lefts = [MARGIN + sum(columns[:i]) + gap * i for i in range(len(columns))]
     roots = {edge.target for edge in drawing.edges if edge.kind in ("held-by", "suspends")}
     roots |= {edge.source for edge in drawing.edges if edge.kind == "walks"}
@@ -178,7 +183,9 @@ def _together(edge: GraphEdge, drawing: Drawing) -> bool:
     return any(edge.source in circle and edge.target in circle for circle in circles)
 
 
-def _route(source: Box, target: Box, edges: Sequence[GraphEdge], boxes: Sequence[Box]) -> Tuple[str, float, float, bool]:
+def _route(
+    source: Box, target: Box, edges: Sequence[GraphEdge], boxes: Sequence[Box]
+) -> Tuple[str, float, float, bool]:
     """(path, x and y of the label, whether the label stands beside it)."""
     centre_from, centre_to = source.x + source.width / 2, target.x + target.width / 2
     both_ways = any(edge.source == target.id and edge.target == source.id for edge in edges)

@@ -4,6 +4,7 @@ networkx finds the components, the circles and the order of the columns (condens
 layout functions need numpy, which an lldb's Python often lacks, so the rows are given here: a circle of waits is laid
 as a ring of two rows, everything else stands level with what it waits for.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

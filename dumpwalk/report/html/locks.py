@@ -1,4 +1,5 @@
 """Locks of the page: who holds each, who waits, with links to the stacks."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ class LockView:
     parties: Tuple[Party, ...]
 
 
-def lock_views(report: Report, finding: Optional[Finding], anchors: Dict[str, str], stacks: Dict[int, str]) -> List[LockView]:
+def lock_views(
+    report: Report, finding: Optional[Finding], anchors: Dict[str, str], stacks: Dict[int, str]
+) -> List[LockView]:
     """All locks, the finding's first. `anchors` by address; `stacks`: id of the stack of a thread's group."""
     threads = text_locks.by_index(report.threads)
     mine = set(finding.locks) if finding else set()

@@ -1,4 +1,5 @@
 """Words of the report as markup: inferred names, addresses, commands and threads told apart inside plain sentences."""
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,5 @@
 """Stacks of the page: threads with equal stacks together, each stack once and in full, each thread in one row."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""The interface-dispatch cache: found, walked, audited, and who is stuck in it."""

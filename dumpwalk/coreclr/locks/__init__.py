@@ -1,0 +1,1 @@
+"""The runtime's own locks: Crst, and their names."""

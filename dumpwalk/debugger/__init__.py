@@ -1,0 +1,1 @@
+"""lldb: found, imported, configured; the only room that imports it."""

@@ -1,0 +1,1 @@
+"""From facts to a report: run, verdict, roles, assembly."""

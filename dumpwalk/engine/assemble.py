@@ -1,0 +1,292 @@
+"""Turns facts and findings into the report's model. No decision is made here."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from dumpwalk import __version__
+from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.core import process as core_process
+from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
+from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
+from dumpwalk.detectors.crash import signal_name
+from dumpwalk.engine import roles
+from dumpwalk.report import model
+from dumpwalk.report.model import Finding, Report
+
+
+def hexadecimal(value: Optional[int]) -> Optional[str]:
+    return None if value is None else f"0x{value:x}"
+
+
+def assemble(
+    facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]
+) -> Report:
+    """The report. `fetch(module)` gives the command that gets a missing module, or None."""
+    frames = _Frames()
+    threads, groups = _threads(facts, frames)
+    return Report(
+        schema_version=model.SCHEMA_VERSION,
+        tool=model.Tool("dumpwalk", __version__, facts.process.debugger_version),
+        verdict=verdict,
+        dump=_dump(facts, path, sha256),
+        runtime=_runtime(facts),
+        modules=tuple(
+            model.Module(
+                m.path,
+                m.build_id,
+                hexadecimal(m.base),
+                m.file,
+                m.match,
+                fetch(m) if m.match in ("missing", "mismatched") else None,
+            )
+            for m in facts.process.modules
+        ),
+        threads=threads,
+        groups=groups,
+        locks=tuple(_lock(k) for k in facts.locks),
+        dispatch_cache=_cache(facts),
+        wait_graph=_graph(facts),
+        findings=tuple(findings),
+        coverage=tuple(facts.coverage),
+    )
+
+
+class _Frames:
+    """Frames by what they show: equal ones are one object, so that ten thousand threads stay small."""
+
+    def __init__(self) -> None:
+        self._known: Dict[Tuple[Any, ...], model.Frame] = {}
+        self._stacks: Dict[Tuple[int, ...], Tuple[model.Frame, ...]] = {}
+
+    def of(self, frame: core_process.Frame) -> model.Frame:
+        key = (frame.pc, frame.function, frame.name_source, frame.trust, frame.managed)
+        known = self._known.get(key)
+        if known is None:
+            module = frame.module.name if frame.module else None
+            function = frame.function
+            known = model.Frame(
+                pc=f"0x{frame.pc:x}",
+                module=module,
+                function=function if function else ("managed code" if frame.managed else None),
+                offset=frame.offset if frame.function else None,
+                name_source=frame.name_source if function else ("inferred" if frame.managed else "none"),
+                trust=frame.trust,
+            )
+            self._known[key] = known
+        return known
+
+    def stack(self, frames: Sequence[core_process.Frame]) -> Tuple[model.Frame, ...]:
+        """The frames of a thread; equal stacks are one object too."""
+        of = self.of
+        shown = tuple([of(f) for f in frames])
+        return self._stacks.setdefault(tuple([id(f) for f in shown]), shown)
+
+
+def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], Tuple[model.Group, ...]]:
+    records = {(r.os_tid or 0) & 0xFFFFFFFF: r for r in (facts.managed.threads if facts.managed else ()) if r.os_tid}
+    waits = {w.thread.index: w for w in facts.waits}
+    by_stack: Dict[Tuple[Any, ...], List[int]] = {}
+    likeness: Dict[int, Tuple[Any, ...]] = {}
+    prepared = []
+    for thread in facts.process.threads:
+        shown = frames.stack(thread.frames())
+        like = likeness.get(id(shown))
+        if like is None:
+            like = tuple((f.function, f.module) if f.function else (f.pc, f.module) for f in shown)
+            likeness[id(shown)] = like
+        wait = waits.get(thread.index)
+        state = wait.state if wait else "unknown"
+        lock = f"0x{wait.lock.address:x}" if wait and wait.lock else None
+        if wait is not None and wait.lock is not None:
+            state = "waiting"
+        key = (state, lock, like)
+        by_stack.setdefault(key, []).append(thread.index)
+        prepared.append((thread, shown, wait, state, lock, key))
+    ordered = sorted(by_stack.items(), key=lambda item: (-len(item[1]), item[1][0]))
+    ids = {key: position + 1 for position, (key, _) in enumerate(ordered)}
+    threads: List[model.Thread] = []
+    for thread, shown, wait, state, lock, key in prepared:
+        record = records.get((thread.tid or 0) & 0xFFFFFFFF) if thread.tid_source != "synthetic" else None
+        threads.append(
+            model.Thread(
+                index=thread.index,
+                tid=thread.tid,
+                tid_source=thread.tid_source,
+                name=thread.name,
+                state=state,
+                wait=model.Wait(wait.kind, hexadecimal(wait.word), lock) if wait and wait.kind else None,
+                group=ids[key],
+                frames=shown,
+                managed=_managed(facts.managed, record) if record and facts.managed else None,
+                role=roles.role_of(facts, thread, record),
+            )
+        )
+    by_index = {t.index: t for t in threads}
+    groups = tuple(
+        model.Group(
+            ids[key],
+            len(indexes),
+            tuple(indexes),
+            by_index[indexes[0]].frames,
+            by_index[indexes[0]].state,
+            roles.title_of(facts, by_index[indexes[0]]),
+        )
+        for key, indexes in ordered
+    )
+    return tuple(threads), groups
+
+
+def _managed(managed: ManagedThreads, record: ManagedThread) -> model.Managed:
+    role = None
+    if managed.finalizer == record.address:
+        role = "finalizer"
+    elif managed.suspending == record.address:
+        role = "gc"
+    mode = None if record.cooperative is None else ("cooperative" if record.cooperative else "preemptive")
+    state = hexadecimal(record.state)
+    address = f"0x{record.address:x}"
+    return model.Managed(record.managed_id, address, mode, state, tuple(record.flags), role, managed.how or "")
+
+
+def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:
+    process, core = facts.process, facts.process.corefile
+    if core is None:
+        return model.Dump(
+            path,
+            None,
+            None,
+            "live" if process.live else "unknown",
+            process.arch.name,
+            process.os,
+            process.pid,
+            "unknown",
+            "live" if process.live else "unknown",
+            False,
+        )
+    crash = None
+    if core.crash_signal is not None:
+        thread = process.thread_by_tid(core.crash_thread) if core.crash_thread else None
+        crash = model.Crash(
+            core.crash_thread,
+            thread.index if thread else None,
+            core.crash_signal,
+            signal_name(core.crash_signal),
+            "recorded in the core's notes",
+        )
+    return model.Dump(
+        path,
+        sha256,
+        core.size_bytes,
+        core.format,
+        core.arch,
+        core.os,
+        core.pid,
+        core.producer,
+        core.kind,
+        core.truncated,
+        core.process_name,
+        crash,
+        core.notes,
+    )
+
+
+def _runtime(facts: Facts) -> Optional[model.Runtime]:
+    runtime = facts.runtime
+    if runtime is None:
+        return None
+    layout = (
+        facts.cache.shape.layout_name(runtime.major) if facts.cache else "unknown layout: no cache to confirm one with"
+    )
+    return model.Runtime(
+        name=runtime.name,
+        version=runtime.version,
+        module=runtime.module,
+        build_id=runtime.build_id,
+        base=hexadecimal(runtime.base),
+        located_by=runtime.located_by,
+        flavour=runtime.flavour,
+        layout=layout,
+        version_source=runtime.version_source,
+        facts=(*runtime.notes, *_image_facts(facts)),
+    )
+
+
+def _image_facts(facts: Facts) -> Sequence[str]:
+    check = facts.stub_image
+    return [check.sentence, check.meaning] if check is not None else []
+
+
+def _lock(lock: LockFact) -> model.Lock:
+    state = lock.state
+    owner = None
+    if state.owner_tid is not None:
+        owner = model.Owner(state.owner_tid, lock.owner.index if lock.owner else None, "proved")
+    return model.Lock(
+        address=f"0x{state.address:x}",
+        name=lock.name,
+        kind=lock.kind,
+        implementation=state.implementation,
+        locked=state.locked,
+        owner=owner,
+        waiters=tuple(
+            model.Waiter(w.thread.index, w.grade, w.how) for w in sorted(lock.waiters, key=lambda w: w.thread.index)
+        ),
+        recursion=state.recursion,
+        name_source=lock.name_source,
+        words=tuple(w.phrase() for w in state.words),
+        note=lock.note,
+    )
+
+
+def _node(element: Element) -> model.Node:
+    return model.Node(*(f"0x{v:x}" for v in (element.address, element.mt, element.token, element.target, element.next)))
+
+
+def _cycle(cycle: ChainCycle) -> model.Cycle:
+    return model.Cycle(
+        bucket=cycle.bucket,
+        length=cycle.length,
+        entry=f"0x{cycle.entry:x}",
+        tail=tuple(f"0x{address:x}" for address in cycle.before),
+        nodes=tuple(_node(e) for e in cycle.nodes),
+        head=f"0x{cycle.head:x}",
+        tail_nodes=tuple(_node(e) for e in cycle.tail),
+    )
+
+
+def _cache(facts: Facts) -> Optional[model.DispatchCache]:
+    cache = facts.cache
+    if cache is None:
+        return None
+    shape, walk = cache.shape, cache.walk
+    return model.DispatchCache(
+        address=f"0x{shape.address:x}",
+        table=f"0x{shape.table:x}",
+        sentinel=hexadecimal(shape.sentinel),
+        lock=f"0x{shape.lock:x}",
+        located_by=tuple(cache.located_by),
+        buckets=walk.used_buckets,
+        elements=walk.elements,
+        walked=walk.walked,
+        cycles=tuple(_cycle(c) for c in walk.cycles),
+        violations=tuple(
+            model.Violation(d.kind, d.bucket, d.home, hexadecimal(d.address), d.detail) for d in walk.damage
+        ),
+        violation_count=walk.damage_count,
+        layout=shape.layout_name(facts.runtime.major if facts.runtime else None),
+    )
+
+
+def _graph(facts: Facts) -> model.WaitGraph:
+    graph = facts.graph
+    nodes = []
+    for node, label in graph.nodes.items():
+        kind, _, rest = node.partition("-")
+        nodes.append(
+            model.GraphNode(
+                node, kind, label, int(rest) if kind == "thread" else None, rest if kind == "lock" else None
+            )
+        )
+    edges = tuple(model.GraphEdge(e.source, e.target, e.grade, e.how, e.kind) for e in graph.edges)
+    return model.WaitGraph(tuple(nodes), edges, tuple(graph.cycles()))

@@ -1,0 +1,92 @@
+"""One core in, one Report out, in this process. Isolation is isolation.py's business; options are cli.py's."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Optional, Sequence, Tuple
+
+from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.facts import Facts
+from dumpwalk.binaries.search import ModuleSearch, fetch_command
+from dumpwalk.core.corefile import CoreFile
+from dumpwalk.core.process import Module, Process
+from dumpwalk.coreclr.dispatch.locate import WAYS
+from dumpwalk.debugger.open import open_bare, open_with_lldb
+from dumpwalk.detectors import run_all
+from dumpwalk.dump.preflight import open_core
+from dumpwalk.engine.assemble import assemble
+from dumpwalk.engine.verdict import decide
+from dumpwalk.report.model import Report
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may choose. Everything else is in limits.py."""
+
+    modules: Tuple[str, ...] = ()
+    sha256: bool = False
+    ways: Tuple[str, ...] = WAYS
+
+
+def analyze_core(
+    path: str,
+    options: Options,
+    lldb: Optional[Any],
+    temp_dir: str,
+    progress: Progress = lambda phase: None,
+    why_bare: str = "",
+    close: bool = True,
+) -> Report:
+    """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why).
+
+    Without `close` lldb's session stays open: a process that ends anyway has the report before lldb tears anything down.
+    Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
+    """
+    with ExitStack() as stack:
+        progress("reading the core's headers")
+        core = open_core(path, lambda: temp_dir)
+        progress("matching modules")
+        search = stack.enter_context(ModuleSearch(core, options.modules, temp_dir))
+        found = [(image, search.find(image)) for image in core.images]
+        core = replace(core, notes=(*core.notes, *search.notes))
+        files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
+        digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
+        if lldb is not None:
+            progress("loading the core in lldb")
+            process, session = open_with_lldb(lldb, core, found, files)
+            if close:
+                stack.callback(session.close)
+        else:
+            process = open_bare(core, found, files, why_bare or "lldb was not used")
+        facts = collect(process, progress, options.ways)
+        return report_of(facts, path, core, digest)
+
+
+def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None) -> Report:
+    """Findings, verdict and report of gathered facts."""
+    findings = run_all(facts)
+    verdict = decide(facts, findings)
+
+    def fetch(module: Module) -> Optional[str]:
+        return fetch_command(module.path, module.build_id, facts.process.os, path)
+
+    return assemble(facts, findings, verdict, path, fetch, digest)
+
+
+def analyze_process(
+    process: Process, path: str, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS
+) -> Report:
+    """The report of a process that is already open: a debugger's target."""
+    return report_of(collect(process, progress, ways), path, process.corefile)
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

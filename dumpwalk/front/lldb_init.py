@@ -1,0 +1,65 @@
+"""Makes lldb know the `dumpwalk` command, and says which line of ~/.lldbinit does so for this installation."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, List
+
+NAME = "dumpwalk"
+SUMMARY = "Explain why a .NET or native process hangs, from the selected target: a core or a stopped process."
+
+_problem = ""
+
+
+def register(debugger: Any) -> None:
+    """Add the container command `dumpwalk` with its subcommands. Where packages lack, one command that says what to do."""
+    try:
+        from dumpwalk.front import lldb_commands
+    except ImportError as error:
+        global _problem
+        _problem = (
+            f"dumpwalk cannot be used in this lldb ({error}). Run `dumpwalk lldb-init` where it is installed, and use "
+            "the line that it prints."
+        )
+        print(_problem, file=sys.stderr)
+        _handle(debugger, f'command script add -o -h "{_problem}" -f dumpwalk.front.lldb_init.unusable {NAME}')
+        return
+    _handle(debugger, f'command container add -o -h "{SUMMARY}" {NAME}')
+    for name, kind in lldb_commands.COMMANDS.items():
+        add = f"-c dumpwalk.front.lldb_commands.{kind} {NAME} {name}"
+        # -p: lldb parses and completes the options (lldb 20 and later); elsewhere the command gets its line as it is
+        if not _handle(debugger, f"command script add -o -p {add}"):
+            _handle(debugger, f"command script add -o {add}")
+
+
+def unusable(debugger: Any, command: str, exe_ctx: Any, result: Any, internal_dict: Any) -> None:
+    """The `dumpwalk` command of an lldb whose Python lacks packages."""
+    result.SetError(_problem)
+
+
+def _handle(debugger: Any, command: str) -> bool:
+    import lldb
+
+    result = lldb.SBCommandReturnObject()
+    debugger.GetCommandInterpreter().HandleCommand(command, result, False)
+    return bool(result.Succeeded())
+
+
+def init_line() -> str:
+    """The line for ~/.lldbinit. Where dumpwalk's packages are not beside it (an editable installation), the line tells
+    lldb's Python where they are."""
+    from dumpwalk.debugger.other_python import dependency_dirs, package_parent
+
+    package = os.path.join(package_parent(), "dumpwalk")
+    elsewhere: List[str] = [d for d in dependency_dirs() if os.path.realpath(d) != os.path.realpath(package_parent())]
+    if not elsewhere:
+        return f"command script import {_quoted(package)}"
+    return (
+        f"script import sys; sys.path += {elsewhere!r}; "
+        f"lldb.debugger.HandleCommand({'command script import ' + _quoted(package)!r})"
+    )
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if any(c in path for c in " '\"\\") else path

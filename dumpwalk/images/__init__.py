@@ -1,0 +1,1 @@
+"""One image (ELF, Mach-O) in a file or in memory."""

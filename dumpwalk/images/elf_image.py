@@ -1,0 +1,138 @@
+"""An ELF module file on this machine: its build-id, whether it has code in it, and its read-only segments.
+
+Program headers and notes are read with struct, since every file of a module folder may have to be asked for its
+build-id; sections, needed for the rare file without note segments and for telling debug files, with pyelftools.
+Symbols of an image are the business of coreclr/image_elf.py.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import IO, FrozenSet, List, NamedTuple, Optional, Tuple
+
+from dumpwalk.dump import elf_notes
+from dumpwalk.images.elf_memory import PT_LOAD, PT_NOTE, ProgramHeader
+from dumpwalk.images.image_memory import FileRange, open_regular
+
+_MAX_HEADERS = 128
+_MAX_NOTE = 1 << 16
+_TYPES = {0: "file of no type", 1: "object file", 2: "executable", 3: "shared object", 4: "core"}
+
+
+class ElfIdentity(NamedTuple):
+    build_id: Optional[str]
+    """Lower-case hex."""
+    has_code: bool
+    """False for a debug file, which carries the same build-id."""
+
+
+def identify(stream: IO[bytes], size: int) -> Optional[ElfIdentity]:
+    """What an ELF file (or its first `size` bytes) says of itself; None when it is no 64-bit little-endian ELF."""
+    headers = _program_headers(stream, size)
+    if headers is None:
+        return None
+    build_id = None
+    for header in headers:
+        if header.kind == PT_NOTE and header.offset < size:
+            stream.seek(header.offset)
+            build_id = build_id or elf_notes.build_id(stream.read(min(header.file_size, _MAX_NOTE)))
+    code = [h for h in headers if h.kind == PT_LOAD and h.flags & 1 and h.file_size]
+    if not code and not any(h.kind == PT_LOAD for h in headers):
+        build_id = build_id or _section_build_id(stream)
+    return ElfIdentity(build_id, bool(code))
+
+
+def is_debug_file(file: str) -> bool:
+    """Its .text has no bytes (objcopy --only-keep-debug). Raises OSError."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    with open_regular(file) as stream:
+        try:
+            text = ELFFile(stream).get_section_by_name(".text")
+        except (ELFError, ValueError, struct.error, IndexError, UnicodeDecodeError):
+            return False
+        return text is not None and text["sh_type"] == "SHT_NOBITS"
+
+
+def read_only_ranges(file: str, base: int) -> List[FileRange]:
+    """Segments without write permission at their load addresses for an image at `base`. Raises OSError."""
+    with open_regular(file) as stream:
+        headers = _program_headers(stream, stream.seek(0, 2)) or []
+    loads = [h for h in headers if h.kind == PT_LOAD]
+    if not loads:
+        return []
+    bias = base - (loads[0].address & ~0xFFF)
+    return [
+        FileRange(h.address + bias, h.offset, min(h.file_size, h.memory_size), bool(h.flags & 1))
+        for h in loads
+        if not h.flags & 2 and 0 <= h.address + bias < 1 << 64
+    ]
+
+
+def sizeless_functions(file: str) -> FrozenSet[str]:
+    """Names of dynamic symbols for code that have no size; empty where the file has a full symbol table or is no ELF."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open(file, "rb") as stream:
+            image = ELFFile(stream)
+            table = image.get_section_by_name(".dynsym")
+            if table is None or image.get_section_by_name(".symtab") is not None:
+                return frozenset()
+            return frozenset(
+                s.name
+                for s in table.iter_symbols()
+                if s["st_size"] == 0 and s["st_info"]["type"] == "STT_FUNC" and s["st_value"]
+            )
+    except (OSError, ELFError, ValueError):
+        return frozenset()
+
+
+def describe(file: str, head: bytes) -> str:
+    """`an ELF executable (Advanced Micro Devices X86-64)` for a sentence about a file that is not a core."""
+    kind, machine = struct.unpack_from("<HH", head, 16) if len(head) >= 20 else (0, 0)
+    name = _TYPES.get(kind, "file of an unknown type")
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.descriptions import describe_e_machine
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open_regular(file) as stream:
+            elf = ELFFile(stream)
+            machine_name = str(describe_e_machine(elf["e_machine"]))
+            if kind == 3 and any(s["p_type"] == "PT_INTERP" for s in elf.iter_segments()):
+                dynamic = next(elf.iter_segments("PT_DYNAMIC"), None)  # libc.so.6 has an interpreter and a soname
+                if dynamic is None or not any(dynamic.iter_tags("DT_SONAME")):
+                    name = "executable"
+    except (ELFError, OSError, ValueError, struct.error, IndexError, KeyError, UnicodeDecodeError):
+        machine_name = f"machine {machine}"
+    article = "an ELF"
+    return f"{article} {name} ({machine_name})" if "<" not in machine_name else f"{article} {name}"
+
+
+def _program_headers(stream: IO[bytes], size: int) -> Optional[List[ProgramHeader]]:
+    stream.seek(0)
+    header = stream.read(64)
+    if len(header) < 64 or header[:6] != b"\x7fELF\x02\x01":
+        return None
+    (table,) = struct.unpack_from("<Q", header, 32)
+    entry, count = struct.unpack_from("<HH", header, 54)
+    if not count or entry != 56 or count > _MAX_HEADERS or not 64 <= table < size:
+        return []
+    stream.seek(table)
+    data = stream.read(56 * count)
+    rows: List[Tuple[int, ...]] = list(struct.iter_unpack("<IIQQQQQQ", data[: len(data) // 56 * 56]))
+    return [ProgramHeader(r[0], r[1], r[2], r[3], r[5], r[6]) for r in rows]
+
+
+def _section_build_id(stream: IO[bytes]) -> Optional[str]:
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        section = ELFFile(stream).get_section_by_name(".note.gnu.build-id")
+        return elf_notes.build_id(section.data()[:_MAX_NOTE]) if section is not None else None
+    except (ELFError, ValueError, struct.error, IndexError, UnicodeDecodeError, OSError):
+        return None
