@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-from typing import List, Optional
+from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.core.signals import is_fault, name_of
 from dumpwalk.detectors import wording
 from dumpwalk.report.model import Actor, Evidence, Finding
 
 KIND = "crash"
 SENTENCE = "the dump was made by a crash"
-_FATAL = (4, 5, 6, 7, 8, 11, 31)
-"""SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGSEGV SIGSYS (signal(7))."""
-
-
-def signal_name(number: Optional[int]) -> Optional[str]:
-    try:
-        return signal.Signals(number).name if number else None
-    except ValueError:
-        return f"signal {number}"
 
 
 def detect(facts: Facts) -> List[Finding]:
     core = facts.process.corefile
-    if core is None or core.crash_signal is None or core.crash_signal not in _FATAL:
+    if core is None or core.crash_signal is None or not is_fault(core.os, core.crash_signal):
         return []
-    name = signal_name(core.crash_signal)
+    name = name_of(core.os, core.crash_signal)
     thread = facts.process.thread_by_tid(core.crash_thread) if core.crash_thread else None
     who = wording.tid_words(thread) if thread else "a thread"
     line = f"{who} received {name}, and the dump was made then"

@@ -7,7 +7,6 @@ runtime in all four kinds; then notes and segments were compared. What a mark do
 
 from __future__ import annotations
 
-import signal as signals
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.corefile import CoreThread, Segment
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.signals import is_fault, name_of
 from dumpwalk.dump.elf_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, ElfNotes
 
 DIAGINFO_LINUX = (0x7FFFFFF10000,)
@@ -25,7 +25,6 @@ _DIAGINFO_SIGNATURE = b"DIAGINFOHEADER\0\0"
 
 _SI_USER, _SI_TKILL = 0, -6
 _SIGTRAP = 5
-_CRASH_SIGNALS = {4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 11: "SIGSEGV", 31: "SIGSYS"}
 
 
 def elf_producer(told: ElfNotes, memory: Memory) -> str:
@@ -102,7 +101,7 @@ def crash(told: ElfNotes, producer: str, pid: Optional[int]) -> Crash:
         number = info.signal if info else first.signal
         if not number:
             return Crash()
-        name = _name(number)
+        name = name_of("linux", number)
         if info and info.code == _SI_USER and info.sender != pid:
             return Crash(sentences=[f"the kernel wrote this core for a {name} from another process; that is no crash"])
         how = "which it raised itself" if info and info.code in (_SI_USER, _SI_TKILL) else "a fault of its own"
@@ -111,8 +110,8 @@ def crash(told: ElfNotes, producer: str, pid: Optional[int]) -> Crash:
         return Crash(first.tid, number, [f"the kernel wrote this core because the first thread got {name}, {how}"])
     for info in told.signals:
         from_outside = info.code == _SI_USER and info.sender != pid
-        if info.signal in _CRASH_SIGNALS and info.signal != _SIGTRAP and not from_outside:
-            sentence = f"one thread was stopped at {_name(info.signal)} when the core was written"
+        if is_fault("linux", info.signal) and info.signal != _SIGTRAP and not from_outside:
+            sentence = f"one thread was stopped at {name_of('linux', info.signal)} when the core was written"
             return Crash(info.thread, info.signal, [sentence])
     return Crash()
 
@@ -146,13 +145,3 @@ def memory_kind(
 def _holds(captured: List[Tuple[int, int]], address: int) -> bool:
     index = bisect_right(captured, (address, 1 << 65)) - 1
     return index >= 0 and captured[index][0] <= address < captured[index][1]
-
-
-def _name(number: int) -> str:
-    """Linux numbers, from any host."""
-    if number in _CRASH_SIGNALS:
-        return _CRASH_SIGNALS[number]
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from dumpwalk import __version__
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core import process as core_process
+from dumpwalk.core import signals
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
-from dumpwalk.detectors.crash import signal_name
 from dumpwalk.engine import roles
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
@@ -171,7 +171,7 @@ def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:
             core.crash_thread,
             thread.index if thread else None,
             core.crash_signal,
-            signal_name(core.crash_signal),
+            signals.name_of(core.os, core.crash_signal),
             "recorded in the core's notes",
         )
     return model.Dump(
