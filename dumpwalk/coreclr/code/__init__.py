@@ -1,0 +1,1 @@
+"""From a code address to the method it belongs to."""

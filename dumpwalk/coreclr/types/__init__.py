@@ -1,0 +1,1 @@
+"""Method tables, type names, fields, statics and objects."""

@@ -1,0 +1,114 @@
+"""Fields of a type by name, inherited ones too: from the metadata's rows to FieldDescs and their offsets.
+
+Sources: src/coreclr/vm/field.h (FieldDesc), class.h (EEClass::m_pFieldDescList). A type has one FieldDesc for each row of
+its TypeDef that is no literal, in the list's own order; the row number stands in each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, List, Tuple
+
+from dumpwalk.coreclr.metadata.modules import RuntimeModule
+from dumpwalk.coreclr.metadata.names import LITERAL
+from dumpwalk.coreclr.types.method_table import TypeTable
+from dumpwalk.coreclr.words import NotRead
+
+_DESC = 16
+_FIELDS = 20_000
+_LARGEST_OFFSET = (1 << 27) - 7
+OBJECT_HEADER = 8
+"""Instance fields begin behind the method table's word."""
+
+
+@dataclass(frozen=True)
+class FieldDesc:
+    """One field as the runtime lays it out."""
+
+    name: str
+    address: int
+    """The FieldDesc."""
+    declaring: int
+    """Method table whose list it is in."""
+    rid: int
+    element_type: int
+    """CorElementType: primitives, 0x11 value type, 0x12 reference."""
+    offset: int
+    """Bytes from the start of the instance's fields, or within the statics; an RVA where `rva`."""
+    static: bool
+    thread_static: bool
+    rva: bool
+
+
+class Fields:
+    """Field lists, each read once. Methods raise NotRead."""
+
+    def __init__(self, types: TypeTable) -> None:
+        self._types = types
+        self._own: Dict[int, List[FieldDesc]] = {}
+
+    def own(self, method_table: int) -> List[FieldDesc]:
+        """What the type itself declares."""
+        canonical = self._types.canonical(method_table)
+        if canonical not in self._own:
+            self._own[canonical] = self._read(canonical)
+        return self._own[canonical]
+
+    def _read(self, method_table: int) -> List[FieldDesc]:
+        types = self._types
+        types.eeclass(method_table)
+        if types.table(method_table).is_array:
+            return []
+        metadata = types.module(method_table).metadata()
+        names = {f.rid: f.name for f in metadata.fields(types.rid(method_table)) if not f.flags & LITERAL}
+        if not names:
+            return []
+        if len(names) > _FIELDS:
+            raise NotRead(f"the type 0x{method_table:x} has more than {_FIELDS} fields")
+        at = types.field_list(method_table)
+        found: List[FieldDesc] = []
+        for index in range(len(names)):
+            word, low, high = self._desc(at + _DESC * index)
+            rid = low & 0xFFFFFF
+            if rid not in names or word & ~3 != method_table:
+                raise NotRead(f"the FieldDesc 0x{at + _DESC * index:x} does not agree with the metadata")
+            found.append(
+                FieldDesc(
+                    names[rid], at + _DESC * index, method_table, rid, high >> 27, high & 0x7FFFFFF,
+                    bool(low & 1 << 24), bool(low & 1 << 25), bool(low & 1 << 26),
+                )
+            )  # fmt: skip
+        return found
+
+    def _desc(self, at: int) -> Tuple[int, int, int]:
+        word, both = self._types.words.many(at, 2, "a FieldDesc")
+        return word, both & 0xFFFFFFFF, both >> 32
+
+    def all(self, method_table: int) -> List[FieldDesc]:
+        """Instance fields, the root's first. A parent whose list lacks makes the answer NotRead: none is left out."""
+        chain = [*reversed(self._types.parents(method_table)), method_table]
+        return [field for table in chain for field in self.own(table) if not field.static]
+
+    def find(self, method_table: int, name: str) -> FieldDesc:
+        """The field of this name, the most derived one."""
+        for table in (method_table, *self._types.parents(method_table)):
+            for field in self.own(table):
+                if field.name == name:
+                    return field
+        raise NotRead(f"the type 0x{method_table:x} has no field {name}", absent=True)
+
+    def instance_offset(self, method_table: int, name: str) -> int:
+        """Bytes from the object's address to the field."""
+        field = self.find(method_table, name)
+        if field.static:
+            raise NotRead(f"{name} is a static field", absent=True)
+        return self.offset_of(field)
+
+    @staticmethod
+    def offset_of(field: FieldDesc) -> int:
+        if field.offset > _LARGEST_OFFSET:
+            raise NotRead(f"the offset of {field.name} is not laid out yet")
+        return OBJECT_HEADER + field.offset
+
+    def module(self, field: FieldDesc) -> RuntimeModule:
+        return self._types.module(field.declaring)
