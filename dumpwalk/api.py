@@ -69,9 +69,12 @@ def open_core(core: Any, modules: Sequence[str] = ()) -> Iterator[Process]:
         files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
         lldb, why = _usable_lldb()
         if lldb is None:
-            yield open_bare(file, found, files, why)
+            process = open_bare(file, found, files, why)
+            process.files_named = search.named
+            yield process
             return
         process, session = open_with_lldb(lldb, file, found, files)
+        process.files_named = search.named
         stack.callback(session.close)
         yield process
 

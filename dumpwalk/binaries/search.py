@@ -87,6 +87,10 @@ class ModuleSearch:
             return Match(None, "unverified", image.build_id)
         return Match(None, "mismatched" if mismatched else "missing", image.build_id)
 
+    def named(self, path: str) -> List[str]:
+        """Files that may be the one the process had at `path`, by name alone: for formats that are matched elsewhere."""
+        return self._candidates(CoreImage(path, 0))
+
     def memory(self, image: CoreImage, match: Match) -> Optional[ImageMemory]:
         """The matched file's read-only bytes at the image's address; None when there is no matched file."""
         if match.file is None or match.match != "matched":

@@ -129,6 +129,9 @@ class Process:
     """None for a live process or a target whose file is not known."""
     debugger_version: Optional[str] = None
     module_facts: Dict[str, str] = field(default_factory=dict)
+    files_named: Callable[[str], Sequence[str]] = field(default=lambda path: (), repr=False)
+    """Files on this machine that may be the one the process had at a path: the user's modules, the core's folder, the path
+    itself. By name alone; nothing is matched."""
     live: bool = False
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""

@@ -62,6 +62,7 @@ def analyze_core(
                 stack.callback(session.close)
         else:
             process = open_bare(core, found, files, why_bare or "lldb was not used")
+        process.files_named = search.named
         facts = collect(process, progress, options.ways)
         return report_of(facts, path, core, digest)
 
