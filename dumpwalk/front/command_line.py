@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 
 import click
 
@@ -15,7 +14,6 @@ from dumpwalk.front import command
 from dumpwalk.front.command import Answer, Command, Options, View
 
 if TYPE_CHECKING:
-    from dumpwalk.core.process import Process
     from dumpwalk.front.command import Outcome
 
 
@@ -46,13 +44,18 @@ class CommandLine:
         return found
 
     def look(self, command: Command, options: Options) -> Answer:
-        from dumpwalk import api
-
         _existing(options["modules"])
         assert command.look is not None
-        opened = api.open_core if command.stacks else _without_lldb
-        with opened(options["core"], options["modules"]) as process:
-            return command.look(process, options, View(*self.page()))
+        from dumpwalk import api
+        from dumpwalk.debugger.open import opened
+        from dumpwalk.scratch import folder_on_demand
+
+        view, path, modules = View(*self.page()), options["core"], options["modules"]
+        if command.stacks:
+            with api.open_core(path, modules) as process:
+                return command.look(process, options, view)
+        with folder_on_demand() as temp_dir, opened(path, modules, None, temp_dir) as process:
+            return command.look(process, options, view)
 
     def number(self, text: str, what: str) -> int:
         return command.number(text, what)
@@ -99,15 +102,6 @@ class Progress:
     def done(self) -> None:
         if self._shown:
             click.echo("\r\x1b[K", err=True, nl=False)
-
-
-@contextmanager
-def _without_lldb(path: str, modules: Sequence[str]) -> Iterator[Process]:
-    from dumpwalk.debugger.open import open_bare
-    from dumpwalk.dump.preflight import opened_core
-
-    with opened_core(path) as core:
-        yield open_bare(core, (), (), "lldb was not asked for")
 
 
 def _existing(modules: Any) -> None:
