@@ -128,3 +128,18 @@ FETCH_RETRY_AFTER_SECONDS = 60
 
 FETCHES_AT_ONCE = 4
 """Downloads side by side."""
+
+CFI_STEPS = 20_000
+"""Instructions of one CFI program, and operators of one DWARF expression. The longest in libcoreclr has a few hundred."""
+
+CFI_ENTRY_BYTES = 1 << 18
+"""One CIE or FDE. Those of real images have some hundred bytes."""
+
+FUNCTION_BYTES = 1 << 28
+"""Code that one FDE or one RUNTIME_FUNCTION may claim to cover."""
+
+UNWIND_CHAIN = 32
+"""Records of unwind data that one function's may be chained to. Real ones have one or two."""
+
+EPILOGUES = 4096
+"""Epilogues that one arm64 unwind record may list."""

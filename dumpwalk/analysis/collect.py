@@ -10,6 +10,7 @@ from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.analysis.locks import lock_facts, thread_index
 from dumpwalk.analysis.suspension import find_suspension
+from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Process, no_registers
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dispatch import cache as dispatch_cache
@@ -24,7 +25,6 @@ from dumpwalk.coreclr.locks import crst
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
-from dumpwalk.debugger.stacks import ModuleMap
 from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.kind import Reading, Scene, read_all
 from dumpwalk.locks.state import LockState
@@ -109,7 +109,8 @@ def _leave_stacks(process: Process) -> None:
         if not thread.unwound:
             pc = thread.registers.get(process.arch.pc, 0)
             module = modules.at(pc)
-            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers)
+            sp = thread.registers.get(process.arch.sp)
+            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers, sp=sp)
             thread.replace_frames([frame])
 
 

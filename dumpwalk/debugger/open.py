@@ -12,17 +12,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
-from dumpwalk import limits
 from dumpwalk.binaries.search import ModuleSearch
 from dumpwalk.core.arch import arch_for
 from dumpwalk.core.corefile import CoreFile, CoreImage
-from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread, no_registers
-from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
+from dumpwalk.core.module_map import ModuleMap
+from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
 from dumpwalk.debugger.session import LldbSession
 from dumpwalk.debugger.source import Source
-from dumpwalk.debugger.stacks import LldbSymbols, ModuleMap, Unwinder
+from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DebuggerFailed
+from dumpwalk.unwinding.bare import BareStacks
 
 Found = Sequence[Tuple[CoreImage, Any]]
 """Every image of the core with what was found for it (binaries/search.py)."""
@@ -121,42 +121,28 @@ def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[T
 
 
 def open_bare(source: Source, found: Found, why: str) -> Process:
-    """The process without a debugger: registers from the core's notes, stacks by frame pointer, no symbols.
+    """The process without a debugger: registers from the core's notes, stacks by unwind data (unwinding/), no symbols.
 
     `why` is the sentence for the report's coverage: what happened to lldb.
     """
-    core, memory, code, arch = _core_of(source), source.memory, source.code, source.arch
+    core, memory, code = _core_of(source), source.memory, source.code
     modules = [
         Module(i.path, i.base, i.end, i.build_id, str(m.file) if m.file and m.match == "matched" else None, m.match)
         for i, m in found
     ]
-    where = ModuleMap(modules)
-    executable = [(s.start, s.end) for s in core.segments if s.executable]
-
-    def is_code(address: int) -> bool:
-        return where.at(address) is not None or any(a <= address < b for a, b in executable)
-
-    def frame(index: int, pc: int, trust: str) -> Frame:
-        module = where.at(pc)
-        return Frame(index, pc, module, None, None, "none", trust, module is None and is_code(pc), no_registers)
-
-    def unwind(registers: Any) -> List[Frame]:
-        pc = strip_pac(arch, registers.get(arch.pc, 0), core.pac_mask)
-        sp, fp = registers.get(arch.sp, 0), registers.get(arch.fp, 0)
-        frames = [frame(0, pc, "context")]
-        chain = follow_frame_pointers(arch, memory, fp, is_code, sp, limits.FRAMES_PER_THREAD, core.pac_mask)
-        if not chain:
-            room = limits.FRAMES_PER_THREAD
-            for back, _, trust in scan_for_chain(arch, memory, code, sp, is_code, room, core.pac_mask):
-                frames.append(frame(len(frames), back, trust))
-        for back, _ in chain:
-            frames.append(frame(len(frames), back, "fp"))
-        return frames
-
-    threads = [
-        Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name, lambda r=t.registers: unwind(r))  # type: ignore[misc]
-        for i, t in enumerate(core.threads)
-    ]
+    stacks = BareStacks(core, memory, code, ModuleMap(modules), lambda address: (None, None, "none"))
+    threads = [Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name) for i, t in enumerate(core.threads)]
+    for thread in threads:
+        thread.unwind = _bare_frames(stacks, thread)
     process = source.process(threads, modules, NoSymbols(), not core.threads_cut)
     process.module_facts["stacks"] = why
+    process.__dict__["bare_stacks"] = stacks
     return process
+
+
+def _bare_frames(stacks: BareStacks, thread: Thread) -> Callable[[], List[Frame]]:
+    def unwind() -> List[Frame]:
+        frames, thread.stack_end = stacks.frames(thread.registers)
+        return frames
+
+    return unwind

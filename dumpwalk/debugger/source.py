@@ -9,9 +9,10 @@ from typing import Any, Callable, List, Optional, Sequence, Type
 from dumpwalk.core.arch import Arch, arch_for
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
+from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Module, Process, SymbolSource, Thread
 from dumpwalk.debugger.memory import CheckedMemory
-from dumpwalk.debugger.stacks import ModuleMap, Unwinder
+from dumpwalk.debugger.stacks import Unwinder
 from dumpwalk.images.image_memory import ImageMemory
 
 

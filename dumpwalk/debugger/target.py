@@ -16,11 +16,12 @@ from dumpwalk.binaries.search import Match, ModuleSearch
 from dumpwalk.core.arch import ARCHES, Arch, arch_for
 from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
 from dumpwalk.debugger.source import Source
-from dumpwalk.debugger.stacks import LldbSymbols, ModuleMap, Unwinder
+from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, NotACore
 from dumpwalk.images import elf_image, macho_image
