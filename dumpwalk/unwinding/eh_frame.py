@@ -22,7 +22,7 @@ _ROWS = 4_000_000
 class _Table(NamedTuple):
     base: int
     first: int
-    count: int
+    rows: int
 
 
 class EhFrames:
@@ -40,7 +40,7 @@ class EhFrames:
         table = self._tables[image]
         if table is None:
             return None
-        low, high = 0, table.count
+        low, high = 0, table.rows
         while low < high:
             middle = (low + high) // 2
             row = self._memory.read(table.first + 8 * middle, 4)
