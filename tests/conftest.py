@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,13 @@ CORES = ROOT / "fixtures" / "cores"
 UNPACKED = ROOT / "build" / "test-cores"
 
 if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))  # for `fixtures`, which is not installed
+    sys.path.insert(0, str(ROOT))  # for `fixtures` and `tests`, which are not installed
+
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402, F401  (hooks)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # started by nohup or as a background job: the processes that tests start and interrupt would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def unpack_core(name: str) -> Path:

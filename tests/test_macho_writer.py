@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import lzma
+import os
 import shutil
 import struct
 import subprocess
@@ -19,6 +21,7 @@ from fixtures.macho import make, scenarios
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "fixtures" / "cores" / "macho"
 NAMES = [scenario.name for scenario in scenarios.ALL if scenario.committed]
+READOBJ = ("llvm-readobj-22", "llvm-readobj", "llvm-readobj-19", "llvm-readobj-14")
 SLOTS = 4096
 LC_THREAD, LC_SEGMENT_64, LC_NOTE = 0x4, 0x19, 0x31
 SEED = {"address": "0x10c887480", "mt": "0x104ce34d0", "token": "0x200000001", "target": "0x592ff3a80"}
@@ -37,14 +40,25 @@ def cores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@functools.cache
+def lldb_python() -> Tuple[str, Dict[str, str]]:
+    """The Python that imports this machine's lldb by itself, and the environment that shows it the way."""
+    from dumpwalk.debugger.discovery import discover
+
+    found = discover()
+    assert found.python_executable and found.pythonpath and found.library is None, found
+    return found.python_executable, {**os.environ, "PYTHONPATH": found.pythonpath}
+
+
 def lldb_sees(path: Path, modules: Optional[Path] = None, read: Sequence[Tuple[int, int]] = ()) -> Dict[str, Any]:
     """What lldb makes of a core, from a process of its own."""
-    python = shutil.which("python3", path="/usr/bin") or "python3"
-    if subprocess.run([python, "-c", "import lldb; lldb.SBDebugger"], capture_output=True, check=False).returncode:
-        pytest.skip("no Python here can import lldb")
+    python, environment = lldb_python()
     options = json.dumps({"modules": str(modules) if modules else None, "read": list(read)})
     command = [python, str(ROOT / "fixtures" / "macho" / "lldb_probe.py"), str(path), options]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
@@ -120,7 +134,7 @@ def test_the_file_is_shaped_as_createdump_shapes_it(name: str, cores: Path) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_llvm_reads_the_segments(name: str, cores: Path, tmp_path: Path) -> None:
     """LLVM knows all but the floating-point state that createdump writes; with the threads hidden it reads the rest."""
-    tool = shutil.which("llvm-readobj-22") or shutil.which("llvm-readobj")
+    tool = next(filter(None, map(shutil.which, READOBJ)), None)
     if not tool:
         pytest.skip("llvm-readobj is not installed")
     path = cores / f"{name}.core"

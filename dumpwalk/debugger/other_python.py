@@ -15,8 +15,9 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.debugger.discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
 
-DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe")
-"""What dumpwalk imports at run time, and what those import: all work as pure Python, so one folder serves any minor."""
+DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "six")
+"""What dumpwalk and lldb import at run time, and what those import: all work as pure Python, so one folder serves any
+minor. six: lldb's own module imports it up to version 15."""
 
 WORKER_NEEDS = ("elftools", "networkx")
 """What the analysing process imports; the command line's own packages stay with the Python it was started with."""
@@ -98,19 +99,29 @@ def _last_line(text: str) -> str:
     return lines[-1].rstrip(".") if lines else ""
 
 
-def _package_dir(directory: Optional[str], binary: str) -> Optional[str]:
-    """`directory` if the package is there, else the first of lldb's own library folders that has it.
-
-    lldb 14 of Debian names a folder that does not exist (llvm-project issue 55575).
-    """
-    found = [directory] if directory else []
+def package_dirs(binary: str) -> List[str]:
+    """The folders beside an lldb program that hold an `lldb` package, those of a particular Python first."""
     lib = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(binary))), "lib")
     try:
         pythons = sorted((n for n in os.listdir(lib) if n.startswith("python3")), reverse=True)
     except OSError:
         pythons = []
-    found += [os.path.join(lib, p, kind) for p in pythons for kind in ("site-packages", "dist-packages")]
-    return next((d for d in found if os.path.isfile(os.path.join(d, "lldb", "__init__.py"))), None)
+    found = [os.path.join(lib, p, kind) for p in pythons for kind in ("site-packages", "dist-packages")]
+    return [d for d in found if _holds_lldb(d)]
+
+
+def _holds_lldb(directory: str) -> bool:
+    return os.path.isfile(os.path.join(directory, "lldb", "__init__.py"))
+
+
+def _package_dir(directory: Optional[str], binary: str) -> Optional[str]:
+    """`directory` if the package is there, else the first of lldb's own library folders that has it.
+
+    lldb 14 of Debian names a folder that does not exist (llvm-project issue 55575).
+    """
+    if directory and _holds_lldb(directory):
+        return directory
+    return next(iter(package_dirs(binary)), None)
 
 
 def ask_lldb(binary: str, environ: Mapping[str, str]) -> LldbAnswer:

@@ -18,6 +18,13 @@ GOOD_ENOUGH = 19
 """From this version on all of it works (Python 3.12 and later, for one); older ones come second."""
 
 
+def copies_folder(environ: Optional[Mapping[str, str]] = None) -> str:
+    """Where scripts/unpack-lldb puts lldbs of dumpwalk's own, as llvm-NN/bin/lldb."""
+    environ = os.environ if environ is None else environ
+    cache = environ.get("DUMPWALK_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "dumpwalk")
+    return os.path.join(cache, "lldb")
+
+
 @dataclass(frozen=True)
 class Places:
     """The usual places, as a value so that a test can point it at an empty folder."""
@@ -31,6 +38,8 @@ class Places:
         "/Applications/Xcode.app/Contents/Developer/usr",
     )
     """Installation prefixes tried as they are: Homebrew on both kinds of Mac, Apple's command line tools, Xcode."""
+    copies: Tuple[str, ...] = field(default_factory=lambda: (copies_folder(),))
+    """Folders like those of llvm_parents that dumpwalk's set-up fills; what the machine has comes before them."""
     library_dirs: Tuple[str, ...] = (
         "/usr/lib/x86_64-linux-gnu",
         "/usr/lib/aarch64-linux-gnu",
@@ -106,20 +115,28 @@ def candidates(environ: Mapping[str, str], places: Places) -> Iterator[Candidate
                 yield Candidate(binary, major_of(real), how)
 
     yield from fresh(on_path("lldb", environ), "PATH")
-    installed: Dict[int, str] = {}
-    for parent in places.llvm_parents:
+    installed = _versioned(places.llvm_parents)
+    for number in range(max([NEWEST, *installed]), OLDEST - 1, -1):
+        yield from fresh(on_path(f"lldb-{number}", environ), "PATH")
+        yield from fresh(installed.get(number), "usual place")
+    for home in places.llvm_homes:
+        yield from fresh(os.path.join(home, "bin", "lldb"), "usual place")
+    for _, copy in sorted(_versioned(places.copies).items(), reverse=True):
+        yield from fresh(copy, "dumpwalk's own copy")
+
+
+def _versioned(parents: Sequence[str]) -> Dict[int, str]:
+    """llvm-NN/bin/lldb of each version, from the first of the folders that has it."""
+    found: Dict[int, str] = {}
+    for parent in parents:
         try:
             names = os.listdir(parent)
         except OSError:
             continue
         for name in names:
             if name.startswith("llvm-") and name[5:].isdigit():
-                installed.setdefault(int(name[5:]), os.path.join(parent, name, "bin", "lldb"))
-    for number in range(max([NEWEST, *installed]), OLDEST - 1, -1):
-        yield from fresh(on_path(f"lldb-{number}", environ), "PATH")
-        yield from fresh(installed.get(number), "usual place")
-    for home in places.llvm_homes:
-        yield from fresh(os.path.join(home, "bin", "lldb"), "usual place")
+                found.setdefault(int(name[5:]), os.path.join(parent, name, "bin", "lldb"))
+    return found
 
 
 def best_first(found: Sequence[Candidate]) -> List[Candidate]:

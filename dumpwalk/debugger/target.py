@@ -15,13 +15,11 @@ from dumpwalk import limits
 from dumpwalk.binaries.search import Match, ModuleSearch
 from dumpwalk.core.arch import ARCHES, Arch, arch_for
 from dumpwalk.core.corefile import CoreFile, CoreThread
-from dumpwalk.core.memory import Memory
-from dumpwalk.core.module_map import ModuleMap
+from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
-from dumpwalk.debugger.source import Source
-from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
+from dumpwalk.debugger.stacks import LldbSymbols, ModuleMap, Unwinder
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, NotACore
 from dumpwalk.images import elf_image, macho_image
@@ -62,7 +60,7 @@ def process_of_target(
         if core is not None:
             yield _from_core(lldb, target, process, core, modules, check, stack)
         else:
-            yield _through_lldb(lldb, target, process, check, stack)
+            yield _through_lldb(lldb, target, process, check)
 
 
 def name_of(process: Process) -> str:
@@ -169,17 +167,36 @@ def _from_core(
     check: Callable[[], None],
     stack: ExitStack,
 ) -> Process:
-    source = stack.enter_context(Source.of_core(core, check))
+    file_memory = FileMemory(core.file, core.segments)
+    stack.callback(file_memory.close)
+    memory = CheckedMemory(file_memory, check)
     search = stack.enter_context(ModuleSearch(core, paths))
-    modules, files = _core_modules(lldb, target, core, search, source.memory)
-    source.add_files(files)
+    modules, files = _core_modules(lldb, target, core, search, memory)
+    for file in files:
+        stack.callback(file.close)
+    code: Memory = LayeredMemory([memory, *files]) if files else memory
+    arch = arch_for(core.os, core.arch)
     symbols = LldbSymbols(lldb, target)
-    unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
+    unwinder = Unwinder(lldb, arch, memory, code, ModuleMap(modules), symbols, core.pac_mask)
     threads = []
     for handle, record in _paired(process, core):
         if record is not None:
-            threads.append(_thread(handle, source.arch, unwinder, record.registers, record, check))
-    return source.process(threads, modules, symbols, not core.threads_cut, _version(lldb))
+            threads.append(_thread(handle, arch, unwinder, record.registers, record, check))
+    result = Process(
+        arch=arch,
+        os=core.os,
+        pid=core.pid,
+        threads=threads,
+        modules=modules,
+        memory=memory,
+        code=code,
+        symbols=symbols,
+        corefile=core,
+        debugger_version=_version(lldb),
+        threads_complete=not core.threads_cut,
+    )
+    result.__dict__["unwinder"] = unwinder
+    return result
 
 
 def _thread(
@@ -234,25 +251,39 @@ def _core_modules(
 # --- a live process, or a core that only lldb can read
 
 
-def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None], stack: ExitStack) -> Process:
+def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None]) -> Process:
     system, name = _platform(target)
     arch = arch_for(system, name)
     live = process.GetPluginName() not in _CORE_PLUGINS
-    pid = int(process.GetProcessID()) or None
     memory = CheckedMemory(LldbMemory(lldb, process), check)
-    source = stack.enter_context(Source(system, arch, memory, pid=pid, live=live))
     modules = [_described(lldb, target, module, base, memory, system) for base, module in _loaded(lldb, target).items()]
     modules.sort(key=lambda m: (m.base or 0, m.path))
-    source.add_files([] if live else _files_of(modules, system))
+    code, files = _code(memory, modules, system, live)
     symbols = LldbSymbols(lldb, target)
-    unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
+    unwinder = Unwinder(lldb, arch, memory, code, ModuleMap(modules), symbols, 0)
     threads = []
     for handle in sorted(_handles(process), key=lambda h: h.GetIndexID()):
         check()
         threads.append(_thread(handle, arch, unwinder, _registers(handle, arch), None, check))
+    pid = int(process.GetProcessID()) or None
     if live and system == "linux" and pid is not None and target.GetPlatform().GetName() == "host":
         threads = add_system_calls(pid, arch, threads)
-    return source.process(threads, modules, symbols, live and len(threads) < limits.THREADS, _version(lldb))
+    result = Process(
+        arch=arch,
+        os=system,
+        pid=pid,
+        threads=threads,
+        modules=modules,
+        memory=memory,
+        code=code,
+        symbols=symbols,
+        corefile=None,
+        debugger_version=_version(lldb),
+        live=live,
+        threads_complete=live and len(threads) < limits.THREADS,
+    )
+    result.__dict__["unwinder"] = unwinder
+    return result
 
 
 def _platform(target: Any) -> Tuple[str, str]:
@@ -276,8 +307,10 @@ def _registers(handle: Any, arch: Arch) -> Mapping[str, int]:
     return found
 
 
-def _files_of(modules: Sequence[Module], system: str) -> List[ImageMemory]:
+def _code(memory: Memory, modules: Sequence[Module], system: str, live: bool) -> Tuple[Memory, List[ImageMemory]]:
     """A live process holds all of its code; a core that only lldb can read may need the modules' files."""
+    if live:
+        return memory, []
     files = []
     for module in modules:
         if module.file is None or module.base is None:
@@ -290,7 +323,7 @@ def _files_of(modules: Sequence[Module], system: str) -> List[ImageMemory]:
         except (OSError, ValueError):
             continue
         files.append(ImageMemory(module.file, ranges))
-    return files
+    return (LayeredMemory([memory, *files]) if files else memory), files
 
 
 # --- modules of the target

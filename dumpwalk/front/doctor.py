@@ -15,10 +15,11 @@ from dumpwalk import __version__
 from dumpwalk.debugger.discovery import Discovery, discover, install_hint
 from dumpwalk.debugger.other_python import command_for, probe
 from dumpwalk.debugger.places import GOOD_ENOUGH, Places, candidates
+from dumpwalk.debugger.session_start import session_starts
 
 OK, NOTE, LACKS, BROKEN = "ok", "note", "lacks", "broken"
 
-PACKAGES = ("click", "pyelftools", "tabulate", "networkx", "jinja2")
+PACKAGES = ("click", "pyelftools", "tabulate", "networkx", "jinja2", "six")
 """Run-time dependencies by their names in a package index."""
 
 
@@ -63,7 +64,24 @@ def _lldb(environ: Mapping[str, str], places: Optional[Places]) -> List[Finding]
         text = f"its own link to the library is missing, so {found.library} is loaded in its place"
         out.append(Finding("lldb's module", NOTE, text))
     out.append(_plan(found))
-    return out + _passed_over(found)
+    return out + _sessions(found, environ, places) + _passed_over(found)
+
+
+def _sessions(found: Discovery, environ: Mapping[str, str], places: Optional[Places]) -> List[Finding]:
+    out = []
+    for start in session_starts(found, environ, places):
+        if start.command is None:
+            text = f"Python does not work in a session of {start.binary}: {start.why}"
+            out.append(Finding("lldb session", LACKS, text, "The dumpwalk command cannot be added to that lldb."))
+        elif start.pythonpath is not None:
+            text = f"started without that variable, it does not find its own Python module: {start.why}"
+            out.append(Finding("lldb session", NOTE, start.command, text))
+        else:
+            text = (
+                f"{start.command}; with the line of `dumpwalk lldb-init` in ~/.lldbinit it knows the dumpwalk command"
+            )
+            out.append(Finding("lldb session", OK, text))
+    return out
 
 
 def _plan(found: Discovery) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List
+from typing import Any, List, Mapping
 
 NAME = "dumpwalk"
 SUMMARY = "Explain why a .NET or native process hangs, from the selected target: a core or a stopped process."
@@ -59,6 +59,24 @@ def init_line() -> str:
         f"script import sys; sys.path += {elsewhere!r}; "
         f"lldb.debugger.HandleCommand({'command script import ' + _quoted(package)!r})"
     )
+
+
+def how_to_start(environ: Mapping[str, str]) -> List[str]:
+    """A sentence for each lldb whose session needs more than the word `lldb`: another name, or a variable."""
+    from dumpwalk.debugger.discovery import discover
+    from dumpwalk.debugger.session_start import session_starts
+
+    found = discover(environ)
+    starts = session_starts(found, environ)
+    out = []
+    for start in starts:
+        if start.command is None:
+            out.append(f"{start.binary} cannot use the line: Python does not work in its sessions ({start.why}).")
+        elif start.pythonpath is not None:
+            out.append(f"Start lldb as: {start.command}  (without the variable its own Python module is not found)")
+        elif start.command != "lldb":
+            out.append(f"Start lldb as: {start.command}")
+    return out or ([] if starts else [found.problem or "No lldb program was found on this machine."])
 
 
 def _quoted(path: str) -> str:
