@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def run(argv: Sequence[str], environment: Optional[Dict[str, str]] = None) -> Sa
 
 
 def alternate(
-    commands: Dict[str, Sequence[str]], rounds: int, warm_ups: int = 1, told: Callable[[str], None] = lambda name: None
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    warm_ups: int = 1,
+    told: Callable[[str], None] = lambda name: None,
 ) -> Dict[str, List[Sample]]:
     """`rounds` runs of each command, in turn, after `warm_ups` that are not counted. Each round begins with another one."""
     names = list(commands)

@@ -36,6 +36,10 @@ def fail():
     elif told["how"] == "allocate":
         while True:
             blocks.append(bytearray(64 << 20))
+    elif told["how"] == "tell":
+        import resource
+        with open(told["log"] + ".bound", "a") as bounds:
+            bounds.write("%d\\n" % resource.getrlimit(resource.RLIMIT_DATA)[0])
     elif told["how"] == "exit":
         os._exit(7)
     elif told["how"] == "raise":
@@ -64,7 +68,8 @@ sys.modules["lldb"] = lldb
 def break_lldb(folder: Path, where: str, how: str, only: str = "") -> Dict[str, str]:
     """The environment under which lldb is broken.
 
-    `where`: import, load (LoadCore), frames (the first frame asked for); `how`: crash, abort, hang, allocate, exit, raise;
+    `where`: import, load (LoadCore), frames (the first frame asked for); `how`: crash, abort, hang, allocate, exit, raise,
+    tell (its memory limit, to `folder`/log.bound, and go on);
     `only`: for cores whose path holds this text (with `load`). Each time it happens the process id is written to
     `folder`/log.
     """

@@ -125,6 +125,7 @@ def test_a_plain_core_needs_no_temporary_folder(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.live
+@pytest.mark.may_skip
 def test_a_core_of_this_machine_s_kernel(tmp_path: Path) -> None:
     """The marks of a kernel core, on whatever kernel the tests run."""
     pattern = Path("/proc/sys/kernel/core_pattern")

@@ -59,7 +59,7 @@ def test_members_of_a_tar_cannot_escape(place, ending):
     import io
 
     archive = place / f"evil.{ending}"
-    with tarfile.open(archive, f"w:{ending[4:]}") as sink:
+    with tarfile.open(archive, f"w:{ending[4:]}") as sink:  # type: ignore[call-overload]
         for kind, target in ((tarfile.SYMTYPE, str(place / "out")), (tarfile.LNKTYPE, "/etc/passwd")):
             link = tarfile.TarInfo("libcoreclr.dylib")
             link.type, link.linkname = kind, target

@@ -1,1 +1,0 @@
-"""Kinds of native locks and waits: a file each, with its `KIND` (locks/kind.py)."""
