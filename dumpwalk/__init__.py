@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ContextManager, Dict, Sequence
-
+TYPE_CHECKING = False  # typing's own would cost a third of what `dumpwalk --help` takes to start
 if TYPE_CHECKING:
+    from typing import Any, ContextManager, Dict, Sequence
+
     from dumpwalk.core.process import Process
     from dumpwalk.report.model import Report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Callable, Iterator, Optional, Sequence
 
 from dumpwalk import limits
@@ -53,26 +53,16 @@ def analyze_target(
 @contextmanager
 def open_core(core: Any, modules: Sequence[str] = ()) -> Iterator[Process]:
     """The process of a core's path or of an SBTarget. Raises DumpwalkError."""
-    from dumpwalk.binaries.search import ModuleSearch
-    from dumpwalk.debugger.open import open_bare, open_with_lldb
+    from dumpwalk.debugger.open import opened
     from dumpwalk.debugger.target import process_of_target
-    from dumpwalk.dump.preflight import opened_core
+    from dumpwalk.scratch import folder_on_demand
 
     if _is_target(core):
         with process_of_target(_lldb(), core, modules) as process:
             yield process
         return
-    with ExitStack() as stack:
-        file = stack.enter_context(opened_core(os.fspath(core)))
-        search = stack.enter_context(ModuleSearch(file, modules))
-        found = [(image, search.find(image)) for image in file.images]
-        files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
-        lldb, why = _usable_lldb()
-        if lldb is None:
-            yield open_bare(file, found, files, why)
-            return
-        process, session = open_with_lldb(lldb, file, found, files)
-        stack.callback(session.close)
+    lldb, why = _usable_lldb()
+    with folder_on_demand() as temp_dir, opened(os.fspath(core), modules, lldb, temp_dir, why_bare=why) as process:
         yield process
 
 

@@ -107,3 +107,39 @@ UNPACKED_BYTES = 4 << 30
 
 ARCHIVE_BYTES = 16 << 30
 """Members of one tar that are passed over while looking for modules."""
+
+FETCH_BYTES = 4 << 30
+"""One file from a symbol server; a runtime's debug file is 100 to 300 MB, a browser's 2 GB."""
+
+FETCH_SECONDS = 900
+"""One file from one server, with all its attempts."""
+
+FETCH_CONNECT_SECONDS = 15
+"""Until a server takes the connection."""
+
+FETCH_IDLE_SECONDS = 60
+"""Without one byte from a server."""
+
+FETCH_ATTEMPTS = 5
+"""Of one file from one server: broken connections, and answers 429 and 5xx."""
+
+FETCH_RETRY_AFTER_SECONDS = 60
+"""The longest pause that a server may ask for with Retry-After."""
+
+FETCHES_AT_ONCE = 4
+"""Downloads side by side."""
+
+CFI_STEPS = 20_000
+"""Instructions of one CFI program, and operators of one DWARF expression. The longest in libcoreclr has a few hundred."""
+
+CFI_ENTRY_BYTES = 1 << 18
+"""One CIE or FDE. Those of real images have some hundred bytes."""
+
+FUNCTION_BYTES = 1 << 28
+"""Code that one FDE or one RUNTIME_FUNCTION may claim to cover."""
+
+UNWIND_CHAIN = 32
+"""Records of unwind data that one function's may be chained to. Real ones have one or two."""
+
+EPILOGUES = 4096
+"""Epilogues that one arm64 unwind record may list."""

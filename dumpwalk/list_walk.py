@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import List, Optional, Tuple
 
-from dumpwalk.core.memory import FileMemory, Memory, read_words
+from dumpwalk.core.memory import Memory, read_words
 
 _SHOWN = 64
 EXIT_CODES = {
@@ -39,21 +39,6 @@ class ListWalk:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.end]
-
-
-def walk_core(path: str, start: int, next_offset: int, sentinel: Optional[int], words: int, limit: int) -> ListWalk:
-    """Open the core and walk. Raises DumpwalkError when the file is no core that can be read."""
-    from dumpwalk.dump.preflight import open_core
-    from dumpwalk.scratch import private_folder
-
-    with private_folder() as temp_dir:
-        core = open_core(path, lambda: temp_dir)
-        memory = FileMemory(core.file, core.segments)
-        try:
-            recorded = [(s.start, s.end) for s in core.segments]
-            return walk_memory(memory, start, next_offset, sentinel, words, limit, recorded)
-        finally:
-            memory.close()
 
 
 def walk_memory(

@@ -12,8 +12,8 @@ import shutil
 import stat
 import tempfile
 import time
-from contextlib import contextmanager
-from typing import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Callable, Iterator, List
 
 PREFIX = "dumpwalk-"
 _LOCK = ".lock"
@@ -34,6 +34,20 @@ def private_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def folder_on_demand() -> Iterator[Callable[[], str]]:
+    """What makes a `private_folder` at its first call, and gives the same one from then on. The call may raise OSError."""
+    with ExitStack() as stack:
+        made: List[str] = []
+
+        def folder() -> str:
+            if not made:
+                made.append(stack.enter_context(private_folder()))
+            return made[0]
+
+        yield folder
 
 
 def sweep() -> int:

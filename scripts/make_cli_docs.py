@@ -1,6 +1,6 @@
 """Writes docs/cli.md from the commands themselves; with --check says whether the file is up to date.
 
-Everything comes from the help texts in dumpwalk/front/cli.py. The layout is made here and not by click, whose own differs between
+Everything comes from the commands in dumpwalk/front/commands. The layout is made here and not by click, whose own differs between
 versions. Exit code 0 when written or up to date, 1 when stale.
 """
 
@@ -20,12 +20,9 @@ sys.path.insert(0, str(ROOT))
 from dumpwalk.front.cli import main as program  # noqa: E402  (the path above makes it importable)
 
 PAGE = ROOT / "docs" / "cli.md"
-ORDER = (
-    "analyze", "threads", "locks", "graph", "cache", "walk", "doctor", "explain", "schema", "lldb-init",
-)  # fmt: skip
 HEAD = """# Commands and options
 
-<!-- generated from the help texts by `python scripts/make_cli_docs.py`: edit dumpwalk/front/cli.py instead -->
+<!-- generated from the help texts by `python scripts/make_cli_docs.py`: edit dumpwalk/front/commands instead -->
 
 `dumpwalk COMMAND --help` prints the same. `python -m dumpwalk` is `dumpwalk`. Related pages: [exit codes](exit-codes.md),
 [the report](report.md), [finding kinds](findings.md).
@@ -33,9 +30,10 @@ HEAD = """# Commands and options
 
 
 def commands() -> List[Tuple[str, click.Command]]:
-    """(name, command), the order of the design first, then whatever is new."""
-    known = [name for name in ORDER if name in program.commands]
-    return [(name, program.commands[name]) for name in [*known, *sorted(set(program.commands) - set(known))]]
+    """(name, command) in the order of the table."""
+    context = click.Context(program)
+    found = [(name, program.get_command(context, name)) for name in program.list_commands(context)]
+    return [(name, command) for name, command in found if command is not None]
 
 
 def option_names(option: click.Option) -> str:
@@ -95,16 +93,21 @@ def section(name: str, command: click.Command) -> str:
         rows.append(f"| `{cell(option_names(option))}` | {cell(help_text)} |")
     if rows:
         out.append("\n".join(["| option | what it does |", "| --- | --- |", *rows]))
+    if command.epilog:
+        out.append(paragraphs(command.epilog))
     return "\n\n".join(out)
 
 
 def page() -> str:
-    general = ["## dumpwalk", paragraphs(program.help or "")]
+    general = ["## dumpwalk", paragraphs(program.help or ""), paragraphs(program.epilog or "")]
     rows = [
         f"| [`{name}`](#dumpwalk-{name}) | {cell(command.get_short_help_str(200))} |" for name, command in commands()
     ]
     general.append("\n".join(["| command | what it does |", "| --- | --- |", *rows]))
-    general.append("`dumpwalk --version` prints the version. Every command has `-h` and `--help`.")
+    general.append(
+        "`dumpwalk --version` prints the version. Every command has `-h`, `--help` and `-v`, which may stand anywhere. What "
+        "is no command but a file, or an option of `analyze`, begins an `analyze`: `dumpwalk core.1234`."
+    )
     return "\n\n".join([HEAD.rstrip(), *general, *(section(name, command) for name, command in commands())]) + "\n"
 
 

@@ -9,6 +9,7 @@ from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Extent, Memory
 from dumpwalk.core.process import Process
 from dumpwalk.debugger.open import open_bare
+from dumpwalk.debugger.source import Source
 from dumpwalk.dump.preflight import open_core
 from tests.conftest import unpack_core
 
@@ -21,7 +22,7 @@ class Missing:
 
 def bare_process(name: str) -> Process:
     core = open_core(str(unpack_core(name)))
-    return open_bare(core, [(image, Missing()) for image in core.images], [], "a test without lldb")
+    return open_bare(Source.of_core(core), [(image, Missing()) for image in core.images], "a test without lldb")
 
 
 class Rewritten:

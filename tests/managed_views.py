@@ -12,6 +12,7 @@ from dumpwalk.core.process import Process
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.debugger.open import open_bare
+from dumpwalk.debugger.source import Source
 from dumpwalk.dump.preflight import open_core
 from tests.conftest import CORES, truth_of, unpack_core
 
@@ -22,7 +23,7 @@ def opened(path: Path) -> Tuple[Process, RuntimeInfo]:
     """A core as dumpwalk opens it where no module file is at hand."""
     core = open_core(str(path), lambda: str(path.parent))
     found = [(image, Match(None, "missing", image.build_id)) for image in core.images]
-    process = open_bare(core, found, [], "not wanted here")
+    process = open_bare(Source.of_core(core), found, "not wanted here")
     runtime = identify(process)
     assert runtime is not None
     return process, runtime

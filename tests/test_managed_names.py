@@ -52,8 +52,9 @@ def test_statics_lead_to_the_objects_they_held(name):
     wrong = []
     for field, described in truth_of(name)["clrmd"]["statics"].items():
         address, _, type_name = described.partition(" ")
-        if not address.startswith("0x"):
-            address = "0x0"  # null
+        if field.endswith(" MethodTable"):
+            assert view.find_type(field.split()[0]) == int(address, 16)
+            continue
         owner, member = field.rsplit(".", 1)
         found = view.static(owner, member)
         if not found or found.value != int(address, 16):

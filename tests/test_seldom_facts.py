@@ -37,7 +37,7 @@ def _changed(process: Process, tid: int, registers: Dict[str, int], functions: O
     new = replace(old, registers={**old.registers, **registers})
     if functions is not None:
         frames = [
-            Frame(i, 0x1000 + i, None, name, 8, "symbol", "cfi", managed=False, registers=no_registers)
+            Frame(i, 0x1000 + i, None, name, 8, "symbol", "cfi", managed=False, registers=no_registers, sp=None)
             for i, name in enumerate(functions)
         ]
         new.replace_frames(frames)

@@ -7,14 +7,14 @@ import random
 import networkx
 import pytest
 
-from dumpwalk.locks.graph import Edge, Graph
+from dumpwalk.locks.graph import Edge, Graph, Node
 
 
 def graph_of(pairs) -> Graph:
     graph = Graph()
     for source, target in pairs:
         for node in (source, target):
-            graph.nodes.setdefault(node, node)
+            graph.nodes.setdefault(node, node.id)
         graph.add(Edge(source, target, "waits", "proved", ""))
     return graph
 
@@ -32,7 +32,9 @@ def expected(pairs) -> set:
 def test_each_cycle_lies_in_one_component_and_each_component_has_one(seed):
     rng = random.Random(seed)
     size = rng.randrange(1, 12)
-    pairs = [(f"thread-{rng.randrange(size)}", f"thread-{rng.randrange(size)}") for _ in range(rng.randrange(0, 24))]
+    pairs = [
+        (Node("thread", rng.randrange(size)), Node("thread", rng.randrange(size))) for _ in range(rng.randrange(0, 24))
+    ]
     graph = graph_of(pairs)
     cycles = graph.cycles()
     components = expected(pairs)
@@ -46,13 +48,13 @@ def test_each_cycle_lies_in_one_component_and_each_component_has_one(seed):
 def long_chain(length: int, closed: bool) -> list:
     pairs = []
     for i in range(length):
-        pairs.append((f"thread-{i}", f"lock-0x{i:x}"))
+        pairs.append((Node("thread", i), Node("lock", i)))
         if closed or i + 1 < length:
-            pairs.append((f"lock-0x{i:x}", f"thread-{(i + 1) % length}"))
+            pairs.append((Node("lock", i), Node("thread", (i + 1) % length)))
     return pairs
 
 
 def test_a_long_queue_of_locks_is_no_cycle_and_a_long_ring_is_one():
     assert graph_of(long_chain(20_000, False)).cycles() == []
     (ring,) = graph_of(long_chain(5_000, True)).cycles()
-    assert len(ring) == 10_000 and ring[0] == "thread-0"
+    assert len(ring) == 10_000 and ring[0] == Node("thread", 0)

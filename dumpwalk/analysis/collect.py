@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
 from dumpwalk import limits
-from dumpwalk.analysis import coverage, limit_hits
+from dumpwalk.analysis import coverage, limit_hits, wait_graph
 from dumpwalk.analysis.budget import Phases
-from dumpwalk.analysis.facts import Facts, LockFact, thread_node
+from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.analysis.locks import lock_facts, thread_index
 from dumpwalk.analysis.suspension import find_suspension
-from dumpwalk.core.process import Frame, Process, Thread, no_registers
+from dumpwalk.core.module_map import ModuleMap
+from dumpwalk.core.process import Frame, Process, no_registers
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dispatch import cache as dispatch_cache
 from dumpwalk.coreclr.dispatch import frame_names
@@ -20,11 +22,11 @@ from dumpwalk.coreclr.dispatch.stub_image_check import check_stub_image
 from dumpwalk.coreclr.dispatch.stuck import Walker, find_walkers
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locks import crst
-from dumpwalk.coreclr.locks import names as lock_names
+from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
-from dumpwalk.debugger.stacks import ModuleMap
-from dumpwalk.locks.graph import Edge, Graph
+from dumpwalk.locks.graph import Graph
+from dumpwalk.locks.kind import Reading, Scene, read_all
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait, WaitReader, register_candidates
 
@@ -51,19 +53,23 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         )
     write_lock = _write_lock_state(process, cache)
 
-    def read_locks() -> Tuple[List[Walker], List[LockFact]]:
+    managed = None
+    if runtime is not None:
+        managed = phases.run("managed threads", lambda: read_threads(process, known), lambda: None)
+    threads = thread_index(process, managed)
+
+    def read_locks() -> Tuple[List[Walker], List[Wait], List[LockFact], Optional[Reading]]:
         walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
         if runtime is not None:
             _attach_to_known_lock(waits, write_lock)
             frame_names.infer(process, runtime, waits, walkers, write_lock)
             _attach_by_frames(process, waits, walkers, write_lock)
-        return walkers, _locks(process, waits, write_lock)
+        scene = Scene(process, threads, waits, _known(process, runtime, managed, cache))
+        reading = read_all(scene)
+        facts = lock_facts(process, threads, reading.waits, write_lock, reading.found, managed)
+        return walkers, list(reading.waits), facts, reading
 
-    walkers, locks = phases.run("locks", read_locks, lambda: ([], []))
-    managed = None
-    if runtime is not None:
-        managed = phases.run("managed threads", lambda: read_threads(process, known), lambda: None)
-    _name_thread_store(locks, managed)
+    walkers, waits, locks, reading = phases.run("locks", read_locks, lambda: ([], waits, [], None))
     facts = Facts(
         process=process,
         runtime=runtime,
@@ -78,10 +84,12 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         suspension=None,
         graph=Graph(),
         stub_image=check_stub_image(process, runtime) if runtime is not None else None,
+        threads=threads,
+        reading=reading,
     )
-    facts.chain_walks_by_thread = {w.thread.index: w for w in walkers}
     facts.suspension = find_suspension(facts)
-    facts.graph = build_graph(facts)
+    more = (reading.edges, reading.labels) if reading is not None else ((), {})
+    facts.graph = wait_graph.build(locks, waits, facts.write_lock, walkers, facts.suspension, *more)
     coverage.record(facts)
     limit_hits.record(facts)
     if phases.stopped is not None:
@@ -101,7 +109,8 @@ def _leave_stacks(process: Process) -> None:
         if not thread.unwound:
             pc = thread.registers.get(process.arch.pc, 0)
             module = modules.at(pc)
-            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers)
+            sp = thread.registers.get(process.arch.sp)
+            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers, sp=sp)
             thread.replace_frames([frame])
 
 
@@ -178,90 +187,20 @@ def _attach_by_frames(
             wait.how = where
 
 
-def _locks(process: Process, waits: Sequence[Wait], write_lock: Optional[LockState]) -> List[LockFact]:
-    by_address: Dict[int, LockFact] = {}
-    if write_lock is not None:
-        by_address[write_lock.address] = LockFact(
-            write_lock, lock_names.WRITE_LOCK, "member", "crst", _owner(process, write_lock)
-        )
-    for wait in waits:
-        if wait.lock is None:
-            continue
-        lock = by_address.get(wait.lock.address)
-        if lock is None:
-            kind = "crst" if wait.is_crst else ("pal" if wait.lock.implementation.startswith("pal") else "pthread")
-            lock = LockFact(wait.lock, None, None, kind, _owner(process, wait.lock))
-            by_address[wait.lock.address] = lock
-        lock.waiters.append(wait)
-    for lock in by_address.values():
-        if lock.name is None:
-            _name(process, lock)
-    return [by_address[a] for a in sorted(by_address)]
-
-
-def _name_thread_store(locks: Sequence[LockFact], managed: Optional[ManagedThreads]) -> None:
-    """ThreadStore's own lock, at +0x10 of the object in every version (src/coreclr/vm/threads.h)."""
-    for lock in locks:
-        if managed is not None and managed.store is not None and lock.state.address == managed.store + 0x10:
-            lock.name, lock.name_source = lock_names.THREAD_STORE_LOCK, "member"
-
-
-def _owner(process: Process, state: LockState) -> Optional[Thread]:
-    return process.thread_by_tid(state.owner_tid) if state.owner_tid else None
-
-
-def _name(process: Process, lock: LockFact) -> None:
-    name = lock_names.by_symbol(process, lock.state.address)
-    if name is not None:
-        lock.name, lock.name_source = name, "symbol"
-    elif lock.kind in ("crst", "pal"):
-        name = lock_names.by_callers([w.thread.frames() for w in lock.waiters])
-        if name is not None and name != lock_names.WRITE_LOCK or name is not None:
-            lock.name, lock.name_source = name, "caller"
-
-
-def build_graph(facts: Facts) -> Graph:
-    """Threads, the locks they wait for, those locks' owners, chains that hold a walker, a suspension under way."""
-    graph = Graph()
-    for lock in facts.locks:
-        graph.nodes.setdefault(lock.node, lock.label)
-        for wait in lock.waiters:
-            graph.nodes.setdefault(thread_node(wait.thread), f"thread {wait.thread.index}")
-            graph.add(Edge(thread_node(wait.thread), lock.node, "waits", wait.grade, wait.how))
-        if lock.owner is not None and lock.state.owner_word is not None:
-            graph.nodes.setdefault(thread_node(lock.owner), f"thread {lock.owner.index}")
-            word = lock.state.owner_word
-            graph.add(
-                Edge(
-                    lock.node,
-                    thread_node(lock.owner),
-                    "held-by",
-                    "proved",
-                    word.phrase(),
-                )
-            )
-    for walker in facts.walkers:
-        if walker.cycle is None or not (walker.stuck or walker.likely):
-            continue
-        if facts.write_lock is not None and walker.stuck and walker.writer and not walker.owns_lock:
-            held = f"{walker.function} walks under this lock only, and it is held"
-            graph.add(Edge(facts.write_lock.node, thread_node(walker.thread), "held-by", "inferred", held))
-        chain = f"chain-{walker.cycle.bucket}"
-        graph.nodes.setdefault(thread_node(walker.thread), f"thread {walker.thread.index}")
-        graph.nodes.setdefault(chain, f"bucket {walker.cycle.bucket}: a loop of {walker.cycle.length}")
-        grade = "proved" if walker.stuck else "inferred"
-        how = f"{walker.cursor_register} = 0x{walker.cursor or 0:x}, a node of the loop"
-        graph.add(Edge(thread_node(walker.thread), chain, "walks", grade, how))
-    suspension = facts.suspension
-    if suspension is not None:
-        graph.nodes.setdefault("gc", "suspension of all managed threads")
-        if suspension.suspender is not None:
-            graph.nodes.setdefault(thread_node(suspension.suspender), f"thread {suspension.suspender.index}")
-            graph.add(Edge(thread_node(suspension.suspender), "gc", "waits", suspension.grade, suspension.how))
-        for thread in suspension.waiting:
-            graph.nodes.setdefault(thread_node(thread), f"thread {thread.index}")
-            graph.add(Edge(thread_node(thread), "gc", "waits", "inferred", "waits for the suspension to end"))
-        for thread in suspension.blocking:
-            graph.nodes.setdefault(thread_node(thread), f"thread {thread.index}")
-            graph.add(Edge("gc", thread_node(thread), "suspends", "proved", "its thread object says cooperative mode"))
-    return graph
+def _known(
+    process: Process,
+    runtime: Optional[RuntimeInfo],
+    managed: Optional[ManagedThreads],
+    cache: Optional[dispatch_cache.Cache],
+) -> Dict[Type[Any], Callable[[], Any]]:
+    """What kinds of locks may ask the scene for."""
+    known: Dict[Type[Any], Callable[[], Any]] = {}
+    if runtime is not None:
+        there = runtime
+        known[RuntimeInfo] = lambda: there
+        known[ManagedView] = lambda: ManagedView(process, there)
+    if managed is not None:
+        known[ManagedThreads] = lambda: managed
+    if cache is not None:
+        known[dispatch_cache.Cache] = lambda: cache
+    return known

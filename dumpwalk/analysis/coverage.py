@@ -192,4 +192,15 @@ def _managed(facts: Facts) -> None:
         facts.cover("managed-threads", "none", why)
     else:
         facts.cover("managed-threads", managed.status, managed.coverage)
-    facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")
+    _managed_locks(facts)
+
+
+def _managed_locks(facts: Facts) -> None:
+    reading = facts.reading
+    if reading is None or "managed-locks" not in reading.areas:
+        facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")
+        return
+    lacks = list(dict.fromkeys(why for area, why in reading.lacks if area == "managed-locks"))
+    rows = sum(1 for lock in facts.locks if lock.state.kind is not None)
+    seen = f"{plural(rows, 'managed lock')} held or waited for"
+    facts.cover("managed-locks", "partial" if lacks else "complete", "; ".join([seen, *lacks]))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional
+from typing import List, Optional, Tuple
 
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.dispatch.cache import Cache
 from dumpwalk.coreclr.dispatch.locate import Location
 from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
@@ -13,10 +14,21 @@ from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
-from dumpwalk.locks.graph import Graph
-from dumpwalk.locks.state import LockState
+from dumpwalk.locks.graph import Graph, Node
+from dumpwalk.locks.kind import Reading
+from dumpwalk.locks.state import LockState, Owner
 from dumpwalk.locks.waits import Wait
 from dumpwalk.report.model import Coverage
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One owner of a lock, and the thread that it is."""
+
+    owner: Owner
+    thread: Optional[Thread]
+    gone: bool
+    """No thread has that number, and the list of those who have one is as complete as the dump makes it."""
 
 
 @dataclass
@@ -29,21 +41,27 @@ class LockFact:
     """symbol, member (of a known object), caller (the function above Enter), or None."""
     kind: str
     """crst, pthread, pal-critical-section."""
-    owner: Optional[Thread]
+    holders: Tuple[Holder, ...] = ()
     waiters: List[Wait] = field(default_factory=list)
     note: Optional[str] = None
+
+    @property
+    def owner(self) -> Optional[Thread]:
+        """The first owner that is a thread of this process."""
+        return next((h.thread for h in self.holders if h.thread is not None), None)
 
     @property
     def label(self) -> str:
         return self.name or f"lock 0x{self.state.address:x}"
 
     @property
-    def node(self) -> str:
-        return f"lock-0x{self.state.address:x}"
+    def node(self) -> Node:
+        return Node("lock", self.state.address)
 
     @property
     def owner_gone(self) -> bool:
-        return bool(self.state.locked and self.state.owner_tid is not None and self.owner is None)
+        """It is held, and all whom it names are gone."""
+        return bool(self.state.locked and self.holders and all(h.gone for h in self.holders))
 
 
 @dataclass
@@ -76,8 +94,10 @@ class Facts:
     graph: Graph
     stub_image: Optional[StubImageCheck] = None
     """macOS x64 only: whether the chain look-up stub was linked in one piece."""
+    threads: Optional[ThreadIndex] = None
+    reading: Optional[Reading] = None
+    """What the kinds of locks found; None when time ran out before."""
     coverage: List[Coverage] = field(default_factory=list)
-    chain_walks_by_thread: Dict[int, Walker] = field(default_factory=dict)
     stopped: Optional[str] = None
     """Why the analysis ended early, when it did."""
     limits_hit: List[str] = field(default_factory=list)
@@ -99,5 +119,5 @@ class Facts:
         self.coverage.append(Coverage(area, status, why))
 
 
-def thread_node(thread: Thread) -> str:
-    return f"thread-{thread.index}"
+def thread_node(thread: Thread) -> Node:
+    return Node("thread", thread.index)

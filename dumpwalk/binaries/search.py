@@ -10,7 +10,7 @@ import os
 import shlex
 import shutil
 import tempfile
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Type
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Type
 
 from dumpwalk.binaries.index import Identity, ModuleIndex, identity_of
 from dumpwalk.core.corefile import CoreFile, CoreImage
@@ -34,7 +34,7 @@ class Match(NamedTuple):
 class ModuleSearch:
     """A context manager: unpacked archive members are gone at its end. Raises NotFound, Unreadable for `paths`."""
 
-    def __init__(self, core: CoreFile, paths: Sequence[str], temp_dir: Optional[str] = None) -> None:
+    def __init__(self, core: CoreFile, paths: Sequence[str], temp_dir: Optional[Callable[[], str]] = None) -> None:
         self._core = core
         self._temp_dir = temp_dir
         self._unpacked: Optional[str] = None
@@ -86,6 +86,10 @@ class ModuleSearch:
         if unverified:
             return Match(None, "unverified", image.build_id)
         return Match(None, "mismatched" if mismatched else "missing", image.build_id)
+
+    def named(self, path: str) -> List[str]:
+        """Files that may be the one the process had at `path`, by name alone: for formats that are matched elsewhere."""
+        return self._candidates(CoreImage(path, 0))
 
     def memory(self, image: CoreImage, match: Match) -> Optional[ImageMemory]:
         """The matched file's read-only bytes at the image's address; None when there is no matched file."""
@@ -157,7 +161,8 @@ class ModuleSearch:
 
     def _folder(self) -> str:
         if self._unpacked is None:
-            self._unpacked = tempfile.mkdtemp(prefix="dumpwalk-modules-", dir=self._temp_dir)
+            place = self._temp_dir() if self._temp_dir is not None else None
+            self._unpacked = tempfile.mkdtemp(prefix="dumpwalk-modules-", dir=place)
         return self._unpacked
 
 

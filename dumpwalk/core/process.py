@@ -52,7 +52,7 @@ def no_registers(index: int, name: str) -> Optional[int]:
 class Frame:
     """One frame. Ten thousand threads have 250,000 of them: no dictionary, and registers are asked for when needed."""
 
-    __slots__ = ("function", "index", "managed", "module", "name_source", "offset", "pc", "registers", "trust")
+    __slots__ = ("function", "index", "managed", "module", "name_source", "offset", "pc", "registers", "sp", "trust")
     index: int
     pc: int
     module: Optional[Module]
@@ -63,6 +63,8 @@ class Frame:
     managed: bool
     """In executable memory that belongs to no module: code the JIT made, or a stub."""
     registers: FrameRegisters
+    sp: Optional[int]
+    """The stack pointer in this frame (of frame 0 the thread's own); None where the unwinder cannot tell."""
 
     def register(self, name: str) -> Optional[int]:
         """A register's value in this frame; None where the unwinder cannot tell."""
@@ -80,6 +82,8 @@ class Thread:
     name: Optional[str]
     unwind: Callable[[], List[Frame]] = field(repr=False, default=list)
     _frames: Optional[List[Frame]] = field(default=None, repr=False)
+    stack_end: Optional[str] = None
+    """Why the stack has no further frame (unwinding/stack.py), once its frames were asked for; None where lldb does not say."""
 
     def frames(self) -> List[Frame]:
         """Frames, innermost first; unwound once."""
@@ -129,6 +133,9 @@ class Process:
     """None for a live process or a target whose file is not known."""
     debugger_version: Optional[str] = None
     module_facts: Dict[str, str] = field(default_factory=dict)
+    files_named: Callable[[str], Sequence[str]] = field(default=lambda path: (), repr=False)
+    """Files on this machine that may be the one the process had at a path: the user's modules, the core's folder, the path
+    itself. By name alone; nothing is matched."""
     live: bool = False
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""

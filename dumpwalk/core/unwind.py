@@ -90,8 +90,9 @@ def follow_frame_pointers(
 
 def scan_for_chain(
     arch: Arch, memory: Memory, code: Memory, sp: int, is_code: IsCode, room: int, pac_mask: int = 0
-) -> List[Tuple[int, int, str]]:
-    """(return address, frame pointer of the caller, trust) of a stack whose innermost function keeps no frame pointer.
+) -> List[Tuple[int, int, str, int]]:
+    """(return address, frame pointer of the caller, trust, its stack pointer) of a stack whose innermost function
+    keeps no frame pointer.
 
     A frame record is two neighbouring words: a frame pointer that lies higher on this stack, then the address behind a
     call. Old data on the stack looks like one too, so the record with the longest chain above it is taken, the lowest of
@@ -114,11 +115,15 @@ def scan_for_chain(
         tried += 1
         if tried >= _SCAN_RECORDS:
             break
-    found = [(back, saved, "scan" if position == 0 else "fp") for position, (back, saved) in enumerate(best)]
-    for index in range((best_slot - sp) // 8 - 1, -1, -1) if best else ():
+    found = []
+    for position, (back, saved) in enumerate(best):
+        found.append((back, saved, "fp" if position else "scan", best_slot + 16))
+        best_slot = saved
+    best_slot = found[0][3] - 16 if found else sp
+    for index in range((best_slot - sp) // 8 - 1, -1, -1):
         back = strip_pac(arch, words[index], pac_mask)
         if is_code(back) and after_call(arch, code, back) is not False:
-            return [(back, best_slot, "scan"), *found][:room]
+            return [(back, best_slot, "scan", sp + 8 * index + 8), *found][:room]
     return found
 
 

@@ -14,6 +14,7 @@ from dumpwalk.coreclr.code.methods import Code, Methods
 from dumpwalk.coreclr.code.roots import Ranges, find_ranges
 from dumpwalk.coreclr.contract import Contract, read_contract
 from dumpwalk.coreclr.managed_layout import layout_for, verified
+from dumpwalk.coreclr.metadata.files import NamedFiles
 from dumpwalk.coreclr.metadata.modules import AssemblyFiles, RuntimeModule
 from dumpwalk.coreclr.metadata.schema import TYPE_DEF
 from dumpwalk.coreclr.runtime import RuntimeInfo
@@ -43,7 +44,8 @@ class ManagedView:
         self.contract = contract or read_contract(process, runtime).contract
         self.words = Words(process.memory)
         self.layout = layout_for(runtime.major, self.contract)
-        self.types = TypeTable(self.words, self.layout, files)
+        self.files = files or NamedFiles(process.files_named)
+        self.types = TypeTable(self.words, self.layout, self.files)
         self.names = TypeNames(self.types)
         self.field_lists = Fields(self.types)
         self.objects = Objects(self.types, self.names, self.field_lists)

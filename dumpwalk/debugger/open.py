@@ -8,50 +8,78 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Any, List, Sequence, Tuple
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
-from dumpwalk import limits
+from dumpwalk.binaries.search import ModuleSearch
 from dumpwalk.core.arch import arch_for
 from dumpwalk.core.corefile import CoreFile, CoreImage
-from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
-from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread, no_registers
-from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
+from dumpwalk.core.module_map import ModuleMap
+from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
 from dumpwalk.debugger.session import LldbSession
-from dumpwalk.debugger.stacks import LldbSymbols, ModuleMap, Unwinder
+from dumpwalk.debugger.source import Source
+from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
+from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DebuggerFailed
+from dumpwalk.unwinding.bare import BareStacks
 
 Found = Sequence[Tuple[CoreImage, Any]]
-"""Every image of the core with what was found for it (core/module_search.py)."""
+"""Every image of the core with what was found for it (binaries/search.py)."""
 
 
-def open_with_lldb(
-    lldb: Any, core: CoreFile, found: Found, file_memory: Sequence[Memory]
-) -> Tuple[Process, LldbSession]:
+@contextmanager
+def opened(
+    path: str,
+    modules: Sequence[str] = (),
+    lldb: Optional[Any] = None,
+    temp_dir: Optional[Callable[[], str]] = None,
+    progress: Callable[[str], None] = lambda phase: None,
+    why_bare: str = "",
+    keep_session: bool = False,
+) -> Iterator[Process]:
+    """The process in a core file, for the time of the `with` block: every file that was opened is closed after it.
+
+    `modules` are folders, files or archives with the process's own binaries. `lldb` is the module, or None for the process
+    without it (`why_bare` says why). `temp_dir` gives a private folder where one is needed, for a compressed core or an
+    archive of modules; who gives it removes it. With `keep_session` lldb's own session stays open: a process that ends
+    anyway has its answer before lldb tears anything down. Raises DumpwalkError when the file is no core that can be read or
+    lldb refuses it.
+    """
+    with ExitStack() as stack:
+        progress("reading the core's headers")
+        core = open_core(path, temp_dir)
+        progress("matching modules")
+        search = stack.enter_context(ModuleSearch(core, modules, temp_dir))
+        found = [(image, search.find(image)) for image in core.images]
+        core = replace(core, notes=(*core.notes, *search.notes))
+        source = stack.enter_context(Source.of_core(core))
+        source.add_files([m for m in (search.memory(image, match) for image, match in found) if m is not None])
+        if lldb is not None:
+            progress("loading the core in lldb")
+            process, session = open_with_lldb(lldb, source, found)
+            if not keep_session:
+                stack.callback(session.close)
+        else:
+            process = open_bare(source, found, why_bare or "lldb was not used")
+        process.files_named = search.named
+        yield process
+
+
+def open_with_lldb(lldb: Any, source: Source, found: Found) -> Tuple[Process, LldbSession]:
     """The process as lldb unwinds it. Raises DebuggerFailed when lldb refuses the core, or must not see it."""
+    core = _core_of(source)
     _refuse_odd_files(core)
     session = LldbSession(lldb, core, found)
-    memory = FileMemory(core.file, core.segments)
-    code: Memory = LayeredMemory([memory, *file_memory]) if file_memory else memory
     symbols = LldbSymbols(lldb, session.target)
-    arch = arch_for(core.os, core.arch)
-    modules = ModuleMap(session.modules)
-    unwinder = Unwinder(lldb, arch, memory, code, modules, symbols, core.pac_mask)
-    process = Process(
-        arch=arch,
-        os=core.os,
-        pid=core.pid,
-        threads=_threads(core, session, unwinder),
-        modules=session.modules,
-        memory=memory,
-        code=code,
-        symbols=symbols,
-        corefile=core,
-        debugger_version=session.version,
-        threads_complete=not core.threads_cut,
-    )
-    process.module_facts["limited"] = ""
-    process.__dict__["unwinder"] = unwinder
-    return process, session
+    unwinder = source.unwinder(lldb, ModuleMap(session.modules), symbols)
+    threads = _threads(core, session, unwinder)
+    return source.process(threads, session.modules, symbols, not core.threads_cut, session.version), session
+
+
+def _core_of(source: Source) -> CoreFile:
+    assert source.core is not None, "a core file's bytes are asked for"
+    return source.core
 
 
 def _refuse_odd_files(core: CoreFile) -> None:
@@ -92,57 +120,29 @@ def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[T
     return threads
 
 
-def open_bare(core: CoreFile, found: Found, file_memory: Sequence[Memory], why: str) -> Process:
-    """The process without a debugger: registers from the core's notes, stacks by frame pointer, no symbols.
+def open_bare(source: Source, found: Found, why: str) -> Process:
+    """The process without a debugger: registers from the core's notes, stacks by unwind data (unwinding/), no symbols.
 
     `why` is the sentence for the report's coverage: what happened to lldb.
     """
-    memory = FileMemory(core.file, core.segments)
-    code: Memory = LayeredMemory([memory, *file_memory]) if file_memory else memory
-    arch = arch_for(core.os, core.arch)
+    core, memory, code = _core_of(source), source.memory, source.code
     modules = [
         Module(i.path, i.base, i.end, i.build_id, str(m.file) if m.file and m.match == "matched" else None, m.match)
         for i, m in found
     ]
-    where = ModuleMap(modules)
-    executable = [(s.start, s.end) for s in core.segments if s.executable]
+    stacks = BareStacks(core, memory, code, ModuleMap(modules), lambda address: (None, None, "none"))
+    threads = [Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name) for i, t in enumerate(core.threads)]
+    for thread in threads:
+        thread.unwind = _bare_frames(stacks, thread)
+    process = source.process(threads, modules, NoSymbols(), not core.threads_cut)
+    process.module_facts["stacks"] = why
+    process.__dict__["bare_stacks"] = stacks
+    return process
 
-    def is_code(address: int) -> bool:
-        return where.at(address) is not None or any(a <= address < b for a, b in executable)
 
-    def frame(index: int, pc: int, trust: str) -> Frame:
-        module = where.at(pc)
-        return Frame(index, pc, module, None, None, "none", trust, module is None and is_code(pc), no_registers)
-
-    def unwind(registers: Any) -> List[Frame]:
-        pc = strip_pac(arch, registers.get(arch.pc, 0), core.pac_mask)
-        sp, fp = registers.get(arch.sp, 0), registers.get(arch.fp, 0)
-        frames = [frame(0, pc, "context")]
-        chain = follow_frame_pointers(arch, memory, fp, is_code, sp, limits.FRAMES_PER_THREAD, core.pac_mask)
-        if not chain:
-            room = limits.FRAMES_PER_THREAD
-            for back, _, trust in scan_for_chain(arch, memory, code, sp, is_code, room, core.pac_mask):
-                frames.append(frame(len(frames), back, trust))
-        for back, _ in chain:
-            frames.append(frame(len(frames), back, "fp"))
+def _bare_frames(stacks: BareStacks, thread: Thread) -> Callable[[], List[Frame]]:
+    def unwind() -> List[Frame]:
+        frames, thread.stack_end = stacks.frames(thread.registers)
         return frames
 
-    threads = [
-        Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name, lambda r=t.registers: unwind(r))  # type: ignore[misc]
-        for i, t in enumerate(core.threads)
-    ]
-    process = Process(
-        arch=arch,
-        os=core.os,
-        pid=core.pid,
-        threads=threads,
-        modules=modules,
-        memory=memory,
-        code=code,
-        symbols=NoSymbols(),
-        corefile=core,
-        debugger_version=None,
-        threads_complete=not core.threads_cut,
-    )
-    process.module_facts["stacks"] = why
-    return process
+    return unwind

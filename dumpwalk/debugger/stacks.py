@@ -13,6 +13,7 @@ from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, T
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol, no_registers
 from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
 from dumpwalk.images.elf_image import sizeless_functions
@@ -82,22 +83,6 @@ class LldbSymbols:
         if path not in self._sizeless:
             self._sizeless[path] = sizeless_functions(path)
         return symbol.GetName() in self._sizeless[path]
-
-
-class ModuleMap:
-    """Which module an address lies in."""
-
-    def __init__(self, modules: Sequence[Module]) -> None:
-        placed = [m for m in modules if m.base is not None and m.end is not None]
-        self._modules = sorted(placed, key=lambda m: m.base or 0)
-        self._starts = [m.base or 0 for m in self._modules]
-
-    def at(self, address: int) -> Optional[Module]:
-        index = bisect_right(self._starts, address) - 1
-        if index < 0:
-            return None
-        module = self._modules[index]
-        return module if address < (module.end or 0) else None
 
 
 class _Place(NamedTuple):
@@ -170,7 +155,10 @@ class Unwinder:
             if index and place.pc in (0, _NO_ADDRESS):
                 break
             trust = "cfi" if index else "context"
-            frames.append(Frame(index, place.pc, *place[1:5], trust, place.managed, registers))
+            at = frame.GetSP()
+            frames.append(
+                Frame(index, place.pc, *place[1:5], trust, place.managed, registers, None if at == _NO_ADDRESS else at)
+            )
             last = frame
         if len(frames) >= limits.FRAMES_PER_THREAD:
             self.limited.append(index_id)
@@ -194,12 +182,12 @@ class Unwinder:
         known = {f.pc for f in frames}
         chain = [(pc, fp) for pc, fp in chain if pc not in known] if len(frames) > 1 else chain
         if not chain and len(frames) == 1 and not frames[0].managed:
-            for pc, _, trust in scan_for_chain(
+            for pc, _, trust, at in scan_for_chain(
                 self._arch, self._memory, self._code, sp, self.is_code, room, self._pac_mask
             ):
-                self._append(frames, pc, trust)
+                self._append(frames, pc, trust, at)
         for pc, _ in chain:
-            self._append(frames, pc, "fp")
+            self._append(frames, pc, "fp", None)
 
     def _lowest(self, frames: List[Frame], last: Any, fp: int, sp: int) -> int:
         """The lowest stack address that the next frame may have."""
@@ -211,7 +199,7 @@ class Unwinder:
     def _chain(self, fp: int, low: int, room: int) -> List[Tuple[int, int]]:
         return follow_frame_pointers(self._arch, self._memory, fp, self.is_code, low, room, self._pac_mask)
 
-    def _append(self, frames: List[Frame], pc: int, trust: str) -> None:
+    def _append(self, frames: List[Frame], pc: int, trust: str, sp: Optional[int]) -> None:
         module = self._modules.at(pc)
         name, start, source = self._symbols.function_at(pc - self._arch.min_instruction)
         frames.append(
@@ -225,5 +213,6 @@ class Unwinder:
                 trust=trust,
                 managed=module is None,
                 registers=no_registers,
+                sp=sp,
             )
         )

@@ -15,11 +15,13 @@ from dumpwalk import limits
 from dumpwalk.binaries.search import Match, ModuleSearch
 from dumpwalk.core.arch import ARCHES, Arch, arch_for
 from dumpwalk.core.corefile import CoreFile, CoreThread
-from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
+from dumpwalk.core.memory import Memory
+from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
-from dumpwalk.debugger.stacks import LldbSymbols, ModuleMap, Unwinder
+from dumpwalk.debugger.source import Source
+from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, NotACore
 from dumpwalk.images import elf_image, macho_image
@@ -60,7 +62,7 @@ def process_of_target(
         if core is not None:
             yield _from_core(lldb, target, process, core, modules, check, stack)
         else:
-            yield _through_lldb(lldb, target, process, check)
+            yield _through_lldb(lldb, target, process, check, stack)
 
 
 def name_of(process: Process) -> str:
@@ -167,36 +169,17 @@ def _from_core(
     check: Callable[[], None],
     stack: ExitStack,
 ) -> Process:
-    file_memory = FileMemory(core.file, core.segments)
-    stack.callback(file_memory.close)
-    memory = CheckedMemory(file_memory, check)
+    source = stack.enter_context(Source.of_core(core, check))
     search = stack.enter_context(ModuleSearch(core, paths))
-    modules, files = _core_modules(lldb, target, core, search, memory)
-    for file in files:
-        stack.callback(file.close)
-    code: Memory = LayeredMemory([memory, *files]) if files else memory
-    arch = arch_for(core.os, core.arch)
+    modules, files = _core_modules(lldb, target, core, search, source.memory)
+    source.add_files(files)
     symbols = LldbSymbols(lldb, target)
-    unwinder = Unwinder(lldb, arch, memory, code, ModuleMap(modules), symbols, core.pac_mask)
+    unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
     threads = []
     for handle, record in _paired(process, core):
         if record is not None:
-            threads.append(_thread(handle, arch, unwinder, record.registers, record, check))
-    result = Process(
-        arch=arch,
-        os=core.os,
-        pid=core.pid,
-        threads=threads,
-        modules=modules,
-        memory=memory,
-        code=code,
-        symbols=symbols,
-        corefile=core,
-        debugger_version=_version(lldb),
-        threads_complete=not core.threads_cut,
-    )
-    result.__dict__["unwinder"] = unwinder
-    return result
+            threads.append(_thread(handle, source.arch, unwinder, record.registers, record, check))
+    return source.process(threads, modules, symbols, not core.threads_cut, _version(lldb))
 
 
 def _thread(
@@ -251,39 +234,25 @@ def _core_modules(
 # --- a live process, or a core that only lldb can read
 
 
-def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None]) -> Process:
+def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None], stack: ExitStack) -> Process:
     system, name = _platform(target)
     arch = arch_for(system, name)
     live = process.GetPluginName() not in _CORE_PLUGINS
+    pid = int(process.GetProcessID()) or None
     memory = CheckedMemory(LldbMemory(lldb, process), check)
+    source = stack.enter_context(Source(system, arch, memory, pid=pid, live=live))
     modules = [_described(lldb, target, module, base, memory, system) for base, module in _loaded(lldb, target).items()]
     modules.sort(key=lambda m: (m.base or 0, m.path))
-    code, files = _code(memory, modules, system, live)
+    source.add_files([] if live else _files_of(modules, system))
     symbols = LldbSymbols(lldb, target)
-    unwinder = Unwinder(lldb, arch, memory, code, ModuleMap(modules), symbols, 0)
+    unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
     threads = []
     for handle in sorted(_handles(process), key=lambda h: h.GetIndexID()):
         check()
         threads.append(_thread(handle, arch, unwinder, _registers(handle, arch), None, check))
-    pid = int(process.GetProcessID()) or None
     if live and system == "linux" and pid is not None and target.GetPlatform().GetName() == "host":
         threads = add_system_calls(pid, arch, threads)
-    result = Process(
-        arch=arch,
-        os=system,
-        pid=pid,
-        threads=threads,
-        modules=modules,
-        memory=memory,
-        code=code,
-        symbols=symbols,
-        corefile=None,
-        debugger_version=_version(lldb),
-        live=live,
-        threads_complete=live and len(threads) < limits.THREADS,
-    )
-    result.__dict__["unwinder"] = unwinder
-    return result
+    return source.process(threads, modules, symbols, live and len(threads) < limits.THREADS, _version(lldb))
 
 
 def _platform(target: Any) -> Tuple[str, str]:
@@ -307,10 +276,8 @@ def _registers(handle: Any, arch: Arch) -> Mapping[str, int]:
     return found
 
 
-def _code(memory: Memory, modules: Sequence[Module], system: str, live: bool) -> Tuple[Memory, List[ImageMemory]]:
+def _files_of(modules: Sequence[Module], system: str) -> List[ImageMemory]:
     """A live process holds all of its code; a core that only lldb can read may need the modules' files."""
-    if live:
-        return memory, []
     files = []
     for module in modules:
         if module.file is None or module.base is None:
@@ -323,7 +290,7 @@ def _code(memory: Memory, modules: Sequence[Module], system: str, live: bool) ->
         except (OSError, ValueError):
             continue
         files.append(ImageMemory(module.file, ranges))
-    return (LayeredMemory([memory, *files]) if files else memory), files
+    return files
 
 
 # --- modules of the target

@@ -10,6 +10,7 @@ from typing import List, Set
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.coreclr.locks.names import first_own_frame, plain
 from dumpwalk.detectors import wording
+from dumpwalk.locks.graph import Node
 from dumpwalk.report.model import Actor, Finding
 
 KIND = "lock-contention"
@@ -17,7 +18,7 @@ SENTENCE = "threads wait for a lock whose owner can still go on"
 
 
 def detect(facts: Facts) -> List[Finding]:
-    doomed: Set[str] = {node for cycle in facts.graph.cycles() for node in cycle}
+    doomed: Set[Node] = {node for cycle in facts.graph.cycles() for node in cycle}
     doomed |= {thread_node(w.thread) for w in facts.walkers if w.stuck}
     doomed |= {k.node for k in facts.locks if k.owner_gone}
     for root in list(doomed):

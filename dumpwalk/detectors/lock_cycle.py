@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Dict, List, Sequence, Tuple
 
-from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.names import first_own_frame, plain
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.signature import lock_parts, signature
+from dumpwalk.locks.graph import Node
 from dumpwalk.locks.waits import Wait
 from dumpwalk.report.model import Actor, Evidence, Finding
 
@@ -21,12 +22,12 @@ def detect(facts: Facts) -> List[Finding]:
     return [f for f in (_finding(facts, cycle) for cycle in facts.graph.cycles()) if f is not None]
 
 
-def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
+def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
     by_node = {k.node: k for k in facts.locks}
-    by_thread = {f"thread-{t.index}": t for t in facts.process.threads}
+    by_thread = {thread_node(t): t for t in facts.process.threads}
     locks = [by_node[node] for node in cycle if node in by_node]
     threads = [by_thread[node] for node in cycle if node in by_thread]
-    if not locks or not threads or "gc" in cycle:
+    if not locks or not threads or any(node.kind == "gc" for node in cycle):
         return None
     if len(threads) == 1 and (locks[0].state.recursive or not _waits(facts, threads[0], locks[0])):
         return None
@@ -36,7 +37,7 @@ def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
     proved = grades <= {"proved"}
     evidence = _evidence(facts, threads, locks, wanted)
     alone = len(threads) == 1
-    behind = [n for n in facts.graph.reaching(cycle[0]) if n.startswith("thread-") and n not in members]
+    behind = [n for n in facts.graph.reaching(cycle[0]) if n.kind == "thread" and n not in members]
     title = (
         f"Thread {threads[0].index} waits for {locks[0].label}, which it holds itself."
         if alone
@@ -49,7 +50,7 @@ def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
     summary = [_sentence(t, held.get(t.index, []), [k for k, _ in wanted.get(t.index, [])]) for t in threads]
     if behind:
         waits = wording.plural(len(behind), "more thread waits", "more threads wait")
-        numbers = wording.ranges(int(node.split("-")[1]) for node in behind)
+        numbers = wording.ranges(node.number for node in behind)
         summary.append(f"{waits} behind {'it' if alone else 'them'}: {numbers}.")
     return Finding(
         id=f"{KIND}-{threads[0].index}",
@@ -70,8 +71,7 @@ def _finding(facts: Facts, cycle: Tuple[str, ...]) -> Finding | None:
         repro=tuple(wording.repro_of(evidence)),
         status="hang" if proved else "suspicious",
         summary=tuple(summary),
-        actors=tuple(Actor(t.index, "holder") for t in threads)
-        + tuple(Actor(int(n.split("-")[1]), "waiter") for n in behind),
+        actors=tuple(Actor(t.index, "holder") for t in threads) + tuple(Actor(n.number, "waiter") for n in behind),
         locks=tuple(f"0x{k.state.address:x}" for k in locks),
         signature=signature(KIND, lock_parts(locks, threads, facts)),
     )

@@ -220,8 +220,12 @@ def _image_facts(facts: Facts) -> Sequence[str]:
 def _lock(lock: LockFact) -> model.Lock:
     state = lock.state
     owner = None
-    if state.owner_tid is not None:
-        owner = model.Owner(state.owner_tid, lock.owner.index if lock.owner else None, "proved")
+    if lock.holders:
+        first = lock.holders[0]
+        index = first.thread.index if first.thread is not None else None
+        tid = first.thread.tid if first.thread is not None else None
+        tid = first.owner.number if first.owner.numbering == "os-tid" else tid
+        owner = model.Owner(tid, index, first.owner.grade)
     return model.Lock(
         address=f"0x{state.address:x}",
         name=lock.name,
@@ -280,13 +284,16 @@ def _cache(facts: Facts) -> Optional[model.DispatchCache]:
 
 def _graph(facts: Facts) -> model.WaitGraph:
     graph = facts.graph
-    nodes = []
-    for node, label in graph.nodes.items():
-        kind, _, rest = node.partition("-")
-        nodes.append(
-            model.GraphNode(
-                node, kind, label, int(rest) if kind == "thread" else None, rest if kind == "lock" else None
-            )
+    nodes = [
+        model.GraphNode(
+            node.id,
+            node.kind,
+            label,
+            node.number if node.kind == "thread" else None,
+            f"0x{node.number:x}" if node.kind == "lock" else None,
         )
-    edges = tuple(model.GraphEdge(e.source, e.target, e.grade, e.how, e.kind) for e in graph.edges)
-    return model.WaitGraph(tuple(nodes), edges, tuple(graph.cycles()))
+        for node, label in graph.nodes.items()
+    ]
+    edges = tuple(model.GraphEdge(e.source.id, e.target.id, e.grade, e.how, e.kind) for e in graph.edges)
+    cycles = tuple(tuple(node.id for node in cycle) for cycle in graph.cycles())
+    return model.WaitGraph(tuple(nodes), edges, cycles)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.collect import collect
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.binaries.search import ModuleSearch, fetch_command
+from dumpwalk.binaries.search import fetch_command
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.dispatch.locate import WAYS
-from dumpwalk.debugger.open import open_bare, open_with_lldb
+from dumpwalk.debugger.open import opened
 from dumpwalk.detectors import run_all
-from dumpwalk.dump.preflight import open_core
 from dumpwalk.engine.assemble import assemble
 from dumpwalk.engine.verdict import decide
 from dumpwalk.report.model import Report
@@ -46,22 +44,10 @@ def analyze_core(
     Without `close` lldb's session stays open: a process that ends anyway has the report before lldb tears anything down.
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
-    with ExitStack() as stack:
-        progress("reading the core's headers")
-        core = open_core(path, lambda: temp_dir)
-        progress("matching modules")
-        search = stack.enter_context(ModuleSearch(core, options.modules, temp_dir))
-        found = [(image, search.find(image)) for image in core.images]
-        core = replace(core, notes=(*core.notes, *search.notes))
-        files = [m for m in (search.memory(image, match) for image, match in found) if m is not None]
+    with opened(path, options.modules, lldb, lambda: temp_dir, progress, why_bare, keep_session=not close) as process:
+        core = process.corefile
+        assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
-        if lldb is not None:
-            progress("loading the core in lldb")
-            process, session = open_with_lldb(lldb, core, found, files)
-            if close:
-                stack.callback(session.close)
-        else:
-            process = open_bare(core, found, files, why_bare or "lldb was not used")
         facts = collect(process, progress, options.ways)
         return report_of(facts, path, core, digest)
 

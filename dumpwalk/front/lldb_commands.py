@@ -1,65 +1,41 @@
-"""The subcommands of `dumpwalk` inside lldb: the command line's own, on the selected target instead of a file.
+"""The subcommands of `dumpwalk` inside lldb: a class of lldb's protocol for each command of the table that says so.
 
-Options are those of the command line (dumpwalk/front/cli.py), without the ones that make no sense here. lldb 20 and later
-parses and completes them; older ones hand over the line. Nothing leaves these commands as an exception: lldb would print
-a traceback and go on as if all was well.
+Options are the command's own, without the ones that make no sense here. lldb 20 and later parses and completes them; older
+ones hand over the line. Nothing leaves these classes as an exception: lldb would print a traceback and go on as if all was
+well.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 import shlex
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Union
 
 import click
 import lldb
 
-from dumpwalk import api
 from dumpwalk.errors import DumpwalkError, Usage
-from dumpwalk.front import cli, output
-from dumpwalk.report.model import Report
-
-COMMANDS = {
-    "analyze": "Analyze",
-    "threads": "Threads",
-    "locks": "Locks",
-    "graph": "Graph",
-    "cache": "Cache",
-    "walk": "Walk",
-    "explain": "Explain",
-}
-"""Subcommand → class of this module."""
-
-_LEFT_OUT = ("cores", "core", "sha256", "timeout", "exit_zero", "verbose")
-"""Parameters of the command line that are about files, child processes and exit codes."""
-
-_KINDS = {
-    "modules": "eArgTypeFilename", "output": "eArgTypeFilename", "kind": "eArgTypeFormat", "max_bytes": "eArgTypeByteSize",
-    "words": "eArgTypeCount", "limit": "eArgTypeCount", "next_offset": "eArgTypeOffset", "end": "eArgTypeAddress",
-    "grep": "eArgTypeRegularExpression",
-}  # fmt: skip
-"""lldb's name for the kind of value that an option takes, for its help and completion."""
-
-_View = Callable[[Report, int, bool], str]
+from dumpwalk.front import commands
+from dumpwalk.front.command import Argument, Command, Option
+from dumpwalk.front.session import Session
 
 
 class Subcommand:
     """One subcommand, by lldb's protocol for command classes, parsed (`-p`) or not."""
 
     name = ""
+    told: Command
 
     def __init__(self, debugger: Any, internal_dict: Any) -> None:
-        line = cli.main.commands[self.name]
-        self.parameters = [p for p in line.params if p.name not in _LEFT_OUT]
+        self.parameters = [p for p in self.told.parameters if getattr(p, "lldb", None) is not None]
         self.command = click.Command(
-            f"dumpwalk {self.name}", params=self.parameters, help=_help_here(line.help or ""), add_help_option=False
+            f"dumpwalk {self.name}",
+            params=list(self.parameters),
+            help=_help_here(self.told.help),
+            add_help_option=False,
         )
         self._given: List[str] = []
         self._parsed = False
-
-    def run(self, session: Session, options: Dict[str, Any]) -> None:
-        raise NotImplementedError
 
     def __call__(self, debugger: Any, command: Any, exe_ctx: Any, result: Any) -> None:
         arguments: List[str] = []
@@ -69,8 +45,9 @@ class Subcommand:
             else:
                 words = [command.GetItemAtIndex(i).GetStringValue(1 << 16) for i in range(command.GetSize())]
                 arguments = [*self._given, "--", *words]
-            options = self.command.make_context(self.command.name, arguments).params
-            self.run(Session(debugger, exe_ctx, result), options)
+            session = Session(debugger, exe_ctx, result)
+            options = self.command.make_context(self.command.name, arguments, obj=session).params
+            self.told.run(session, options)
             result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
         except click.ClickException as error:
             result.SetError(f"{error.format_message()} See `help dumpwalk {self.name}`.")
@@ -101,22 +78,21 @@ class Subcommand:
 
     def get_options_definition(self) -> Dict[str, Dict[str, Any]]:
         self._parsed = True
-        options = [p for p in self.parameters if isinstance(p, click.Option)]
+        options = [p for p in self.parameters if isinstance(p, Option)]
         return {_long(p): _definition(p, position) for position, p in enumerate(options)}
 
     def get_args_definition(self) -> List[List[Dict[str, Any]]]:
-        arguments = [p for p in self.parameters if isinstance(p, click.Argument)]
-        kinds = {"address": lldb.eArgTypeAddress}
         return [
-            [{"arg_type": kinds.get(p.name or "", lldb.eArgTypeName), "repeat": "plain" if p.required else "optional"}]
-            for p in arguments
+            [{"arg_type": getattr(lldb, p.lldb or ""), "repeat": "plain" if p.required else "optional"}]
+            for p in self.parameters
+            if isinstance(p, Argument)
         ]
 
     def option_parsing_started(self) -> None:
         self._given = []
 
     def set_option_value(self, exe_ctx: Any, name: str, value: Optional[str]) -> bool:
-        option = next((p for p in self.parameters if isinstance(p, click.Option) and _long(p) == name), None)
+        option = next((p for p in self.parameters if isinstance(p, Option) and _long(p) == name), None)
         if option is None:
             return False
         self._given.append(f"--{name}")
@@ -124,173 +100,21 @@ class Subcommand:
             self._given.append(value or "")
         return True
 
-
-class Session:
-    """Where a command runs: the debugger, what is selected, and where its words go."""
-
-    def __init__(self, debugger: Any, exe_ctx: Any, result: Any) -> None:
-        self.debugger = debugger
-        self.target = exe_ctx.target
-        self.frame = exe_ctx.frame
-        self.result = result
-
-    def check(self, phase: str = "") -> None:
-        """Stop when the user pressed Ctrl-C. Raises KeyboardInterrupt."""
-        if hasattr(self.debugger, "InterruptRequested") and self.debugger.InterruptRequested():
-            raise KeyboardInterrupt
-
-    def report(self, options: Dict[str, Any]) -> Report:
-        for path in options["modules"]:
-            if not os.path.exists(path):
-                raise Usage(f"--modules {path}: there is no such file or folder.")
-        found = api.analyze_target(self.target, options["modules"], self.check)
-        if options["redact"]:
-            from dumpwalk.report.redact import redact
-
-            found = redact(found)
-        return found
-
-    def say(self, text: str) -> None:
-        self.result.PutCString(text.rstrip("\n"))
-
-    def page(self) -> Tuple[int, bool]:
-        """(columns, colour) of the session's terminal; plain and of a file's width when it goes elsewhere."""
-        handle = self.debugger.GetOutputFile().GetFile()
-        if handle is None or not handle.isatty():
-            return output.FILE_WIDTH, False
-        color = self.debugger.GetUseColor() and not os.environ.get("NO_COLOR")
-        return max(60, min(self.debugger.GetTerminalWidth(), 200)), bool(color)
-
-
-class _Reporting(Subcommand):
-    """A subcommand that shows a report or a part of it."""
-
-    def view(self, options: Dict[str, Any]) -> Optional[_View]:
-        """What -f text shows; None for the whole report."""
-        return None
-
-    def run(self, session: Session, options: Dict[str, Any]) -> None:
-        targets = output.check_targets(options["output"])
-        view = self.view(options)
-        report = session.report(options)
-        if options.get("known_issue"):
-            _known_issue(session, report, options, targets)
-            return
-        for file, kind in targets:
-            output.write(file, output.render([report], kind, output.FILE_WIDTH, False, options["max_bytes"]))
-        width, color = session.page()
-        if view is not None and options["kind"] == "text":
-            session.say(view(report, width, color))
-        else:
-            session.say(output.render([report], options["kind"], width, color, options["max_bytes"]))
-
-
-def _known_issue(session: Session, report: Report, options: Dict[str, Any], targets: Sequence[Tuple[str, str]]) -> None:
-    from dumpwalk.report import known_issue
-
-    if known_issue.render_json(report) is None:
-        session.say(known_issue.no_hang_sentence(report))
-        return
-    for file, kind in targets:
-        render = known_issue.render_markdown if kind == "markdown" else known_issue.render_json
-        output.write(file, (render(report) or "").rstrip("\n") + "\n")
-    render = known_issue.render_markdown if options["kind"] == "markdown" else known_issue.render_json
-    session.say(render(report) or "")
-
-
-class Analyze(_Reporting):
-    name = "analyze"
-
-
-class Threads(_Reporting):
-    name = "threads"
-
-    def view(self, options: Dict[str, Any]) -> Optional[_View]:
-        import re
-
-        from dumpwalk.report import text
-
-        try:
-            re.compile(options["grep"] or "")
-        except re.error as error:
-            raise Usage(f"--grep {options['grep']}: not a regular expression ({error}).") from error
-        return lambda report, width, color: text.render_threads(
-            report, grep=options["grep"], waiting_on=options["waiting_on"], width=width, color=color
-        )
-
-
-class Locks(_Reporting):
-    name = "locks"
-
-    def view(self, options: Dict[str, Any]) -> Optional[_View]:
-        from dumpwalk.report import text
-
-        return text.render_locks
-
-
-class Graph(_Reporting):
-    name = "graph"
-
-    def view(self, options: Dict[str, Any]) -> Optional[_View]:
-        from dumpwalk.report import text
-
-        return text.render_graph_text
-
-
-class Cache(_Reporting):
-    name = "cache"
-
-    def view(self, options: Dict[str, Any]) -> Optional[_View]:
-        from dumpwalk.report import text
-
-        return text.render_cache
-
-
-class Walk(Subcommand):
-    name = "walk"
-
-    def run(self, session: Session, options: Dict[str, Any]) -> None:
-        from dumpwalk import list_walk
-        from dumpwalk.debugger.target import process_of_target
-
-        offset = _number(session, options["next_offset"], "--next")
-        end = _number(session, options["end"], "--end") if options["end"] else None
-        start = _number(session, options["address"], "ADDRESS")
-        with process_of_target(lldb, session.target, (), session.check) as process:
-            segments = process.corefile.segments if process.corefile is not None else process.memory.segments()
-            walk = list_walk.walk_memory(
-                process.memory,
-                start,
-                offset,
-                end,
-                options["words"],
-                options["limit"],
-                [(s.start, s.end) for s in segments],
-            )
-        session.say(list_walk.render(walk, options["kind"]))
-
-
-class Explain(Subcommand):
-    name = "explain"
-
-    def run(self, session: Session, options: Dict[str, Any]) -> None:
-        from dumpwalk import explanations
-
-        session.say(explanations.text(options["kind"]) if options["kind"] else explanations.listing())
-
     def handle_argument_completion(self, args: Any, position: int, cursor: int) -> Union[bool, Dict[str, Any]]:
-        """The kinds that begin like the word at the cursor."""
-        from dumpwalk import explanations
-
+        """The argument's values that begin like the word at the cursor."""
+        arguments = [p for p in self.parameters if isinstance(p, Argument)]
+        complete = arguments[position].complete if position < len(arguments) else None
+        if complete is None:
+            return True
         typed = (
             args.GetItemAtIndex(position).GetStringValue(256)
             if hasattr(args, "GetItemAtIndex")
             else str(args[position])
         )
-        kinds = [k for k in explanations.kinds() if k.startswith(typed[:cursor])]
-        if position > 0 or not kinds:
+        values = list(complete(typed[:cursor]))
+        if not values:
             return True
-        return {"completion": kinds[0]} if len(kinds) == 1 else {"values": kinds}
+        return {"completion": values[0]} if len(values) == 1 else {"values": values}
 
 
 def _help_here(text: str) -> str:
@@ -299,35 +123,37 @@ def _help_here(text: str) -> str:
     return "\n\n".join(" ".join(p.split()) for p in parts if not p.startswith(("CORE ", "Exit code")))
 
 
-def _number(session: Session, text: str, what: str) -> int:
-    """A number, or a register of the selected frame: `$rbx`."""
-    if text.startswith("$") and session.frame.IsValid():
-        register = session.frame.FindRegister(text[1:])
-        if register.IsValid() and register.GetValue() is not None:
-            return int(register.GetValueAsUnsigned())
-        raise Usage(f"{what} {text}: the selected frame has no such register with a value.")
-    return cli._number(text, what)
-
-
-def _help_of(option: click.Option) -> str:
+def _help_of(option: Option) -> str:
     default = option.default if option.show_default and option.default is not None else None
     return f"{option.help or ''}{'' if default is None else f' Default: {default}.'}"
 
 
-def _long(option: click.Option) -> str:
+def _long(option: Option) -> str:
     return max(option.opts, key=len).lstrip("-")
 
 
-def _definition(option: click.Option, position: int) -> Dict[str, Any]:
+def _definition(option: Option, position: int) -> Dict[str, Any]:
     """lldb's description of an option. One without a letter gets an unprintable one, which lldb keeps out of its help:
     without any letter it would give up letters altogether, and take -m for an ambiguous abbreviation."""
     short = next((o[1] for o in option.opts if len(o) == 2), chr(1 + position))
     definition: Dict[str, Any] = {"required": False, "help": _help_of(option), "short_option": short}
     if option.is_flag:
         return definition
-    kind = _KINDS.get(option.name or "", "eArgTypeName")
+    kind = option.lldb or "eArgTypeName"
     completion = lldb.eDiskFileCompletion if kind == "eArgTypeFilename" else lldb.eNoCompletion
     definition.update(value_type=getattr(lldb, kind), completion_type=completion, dest=option.name, default=None)
     if isinstance(option.type, click.Choice):
         definition["enum_values"] = [[choice, ""] for choice in option.type.choices]
     return definition
+
+
+def class_name(name: str) -> str:
+    """`lldb-init` as `LldbInit`."""
+    return "".join(part.capitalize() for part in name.split("-"))
+
+
+COMMANDS = {name: class_name(name) for name, told in commands.table().items() if told.in_lldb}
+"""Subcommand to the class of this module that lldb is told of."""
+
+for _name, _class in COMMANDS.items():
+    globals()[_class] = type(_class, (Subcommand,), {"name": _name, "told": commands.find(_name)})

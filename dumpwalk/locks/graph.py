@@ -7,35 +7,61 @@ thread that waits for a lock it owns itself is a component too, when the lock is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
+
+NodeKind = Literal[
+    "thread", "lock", "chain", "gc", "class-init", "task", "thread-end", "event", "finalizer", "pool-queue", "external"
+]
+EdgeKind = Literal["waits", "held-by", "suspends", "walks", "ended-by", "runs"]
+"""waits (thread to what it waits for), held-by (lock to owner), suspends (gc to thread), walks (thread to chain), ended-by
+(what is waited for to whoever must end it), runs (a task, a queue or an initialiser to the thread that works on it)."""
+
+
+class Node(NamedTuple):
+    """`number` is a thread's index, a bucket, an address or a descriptor; what there is once only has 0."""
+
+    kind: NodeKind
+    number: int
+
+    @property
+    def id(self) -> str:
+        """As in the report: `thread-7`, `chain-1793`, `gc`, `lock-0x7f...`."""
+        if self.kind in ("thread", "chain"):
+            return f"{self.kind}-{self.number}"
+        return f"{self.kind}-0x{self.number:x}" if self.number else self.kind
 
 
 @dataclass(frozen=True)
 class Edge:
-    source: str
-    target: str
-    kind: str
-    """waits (thread to lock), held-by (lock to thread), suspends (gc to thread), walks (thread to chain)."""
+    source: Node
+    target: Node
+    kind: EdgeKind
     grade: str
     how: str
+    fact: object = field(default=None, compare=False, repr=False)
+    """What it was drawn from: a Wait, an Owner, a Walker, a Suspension, or a kind's own record."""
 
 
 @dataclass
 class Graph:
-    """Node ids are `thread-INDEX`, `lock-0x...`, `chain-BUCKET` and `gc`."""
-
-    nodes: Dict[str, str] = field(default_factory=dict)
-    """Node id to label, in order of insertion."""
+    nodes: Dict[Node, str] = field(default_factory=dict)
+    """Node to label, in order of insertion."""
     edges: List[Edge] = field(default_factory=list)
+    _cycles: Optional[Tuple[int, List[Tuple[Node, ...]]]] = field(default=None, repr=False, compare=False)
 
     def add(self, edge: Edge) -> None:
         self.edges.append(edge)
 
-    def successors(self, node: str) -> List[str]:
+    def successors(self, node: Node) -> List[Node]:
         return [e.target for e in self.edges if e.source == node]
 
-    def cycles(self) -> List[Tuple[str, ...]]:
+    def cycles(self) -> List[Tuple[Node, ...]]:
         """Each strongly connected component with a cycle in it, its nodes in the order of one walk around."""
+        if self._cycles is None or self._cycles[0] != len(self.edges):
+            self._cycles = (len(self.edges), self._find_cycles())
+        return self._cycles[1]
+
+    def _find_cycles(self) -> List[Tuple[Node, ...]]:
         core = self._without_ends()
         if not core:
             return []
@@ -48,11 +74,11 @@ class Graph:
             if len(component) > 1 or digraph.has_edge(*(2 * tuple(component))):
                 part = digraph.subgraph(component)
                 found.append(_rotated(tuple(edge[0] for edge in networkx.find_cycle(part, min(component, key=_order)))))
-        return sorted(found)
+        return sorted(found, key=lambda cycle: [node.id for node in cycle])
 
     def _without_ends(self) -> set:
         """Nodes left when those without a way out, or without a way in, are taken away again and again. Linear."""
-        ways: Tuple[Dict[str, List[str]], Dict[str, List[str]]] = ({}, {})
+        ways: Tuple[Dict[Node, List[Node]], Dict[Node, List[Node]]] = ({}, {})
         for edge in self.edges:
             ways[0].setdefault(edge.source, []).append(edge.target)
             ways[1].setdefault(edge.target, []).append(edge.source)
@@ -70,9 +96,9 @@ class Graph:
                             ends.append(before)
         return left
 
-    def reaching(self, target: str) -> List[str]:
+    def reaching(self, target: Node) -> List[Node]:
         """All nodes from which `target` can be reached, in order of insertion."""
-        incoming: Dict[str, List[str]] = {}
+        incoming: Dict[Node, List[Node]] = {}
         for edge in self.edges:
             incoming.setdefault(edge.target, []).append(edge.source)
         seen = set()
@@ -86,12 +112,11 @@ class Graph:
         return [n for n in self.nodes if n in seen]
 
 
-def _order(node: str) -> Tuple[int, int, str]:
-    kind, _, rest = node.partition("-")
-    return (kind != "thread", int(rest) if rest.isdigit() else 0, rest)
+def _order(node: Node) -> Tuple[bool, str, int]:
+    return (node.kind != "thread", node.kind, node.number)
 
 
-def _rotated(cycle: Tuple[str, ...]) -> Tuple[str, ...]:
+def _rotated(cycle: Tuple[Node, ...]) -> Tuple[Node, ...]:
     """The same walk, begun at its lowest thread: two runs give the same bytes."""
     first = min(range(len(cycle)), key=lambda i: _order(cycle[i]))
     return cycle[first:] + cycle[:first]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional
+from typing import List, Literal, Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,23 @@ class Word:
 
     def phrase(self) -> str:
         return f"{self.what} at 0x{self.address:x} = {self.shown}" + (f" ({self.reading})" if self.reading else "")
+
+
+Numbering = Literal["os-tid", "managed-id", "thread-address"]
+"""What the number of an owner is: the kernel's id, the runtime's, or the address of the runtime's Thread object."""
+Holding = Literal["exclusive", "shared", "upgradeable", "initialising"]
+
+
+@dataclass(frozen=True)
+class Owner:
+    """One holder of a lock, as a word of memory names it."""
+
+    numbering: Numbering
+    number: int
+    word: Optional[Word] = None
+    """The word that names it."""
+    holding: Holding = "exclusive"
+    grade: str = "proved"
 
 
 @dataclass
@@ -47,6 +64,21 @@ class LockState:
     """A PAL critical section has marked a waiter as awakened."""
     owner_word: Optional[Word] = None
     words: List[Word] = field(default_factory=list)
+    more_owners: Tuple[Owner, ...] = ()
+    """Owners that `owner_tid` does not tell: others beside it, or those named by another number."""
+    kind: Optional[str] = None
+    """The report's locks[].kind, from the kind that read it; None for a lock of the system, which is told by how it is used."""
+    name: Optional[str] = None
+    name_source: Optional[str] = None
+    object_type: Optional[str] = None
+    """Of a lock that is a managed object (at `address`), or of a type that is being initialised: the type's name."""
+
+    @property
+    def owners(self) -> Tuple[Owner, ...]:
+        """All who hold it, as far as its memory names them."""
+        if self.owner_tid is None:
+            return self.more_owners
+        return (Owner("os-tid", self.owner_tid, self.owner_word), *self.more_owners)
 
     def holds(self, address: int) -> bool:
         """Does this word lie inside the lock (its mutex or its condition variable)?"""

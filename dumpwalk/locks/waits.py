@@ -8,7 +8,7 @@ recovers some of them wrongly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -16,6 +16,7 @@ from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst
+from dumpwalk.locks.graph import Node
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
 
@@ -23,9 +24,27 @@ _SIGNAL_WORDS = (0x28, 0x2C, 0x20, 0x24, 0x4, 0x8)
 """Where in a pthread_cond_t its futex words lie: `__g_signals` of glibc 2.25 and later (+0x28, +0x2C), older ones (+4)."""
 
 
+@dataclass(frozen=True)
+class Layer:
+    """One thing that a thread waits for, as one kind of lock sees it."""
+
+    kind: str
+    """As Wait.kind."""
+    word: Optional[int]
+    lock: Optional[LockState]
+    grade: str
+    how: str
+    target: Optional[Node] = None
+    """What it waits for where that is no lock: the end of a thread, a task, an event."""
+
+
 @dataclass
 class Wait:
-    """One thread's wait. `lock` is None when it waits for no lock that memory confirms."""
+    """One thread's wait. `lock` is None when it waits for no lock that memory confirms.
+
+    A wait has layers: a waiter of a Monitor sleeps on a native condition variable. Its own fields are those of the outermost
+    one, which is what the program waits for; `below` are the others, the innermost first.
+    """
 
     thread: Thread
     call: SystemCall
@@ -37,6 +56,29 @@ class Wait:
     is_crst: bool = False
     grade: str = "unresolved"
     how: str = ""
+    target: Optional[Node] = None
+    """What it waits for where that is no lock."""
+    below: Tuple[Layer, ...] = ()
+
+    def under(self, layer: Layer) -> Wait:
+        """The same wait with one more layer over those that are known."""
+        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target)
+        return replace(
+            self,
+            kind=layer.kind,
+            word=layer.word if layer.word is not None else self.word,
+            lock=layer.lock,
+            is_crst=False,
+            grade=layer.grade,
+            how=layer.how,
+            target=layer.target,
+            below=(*self.below, mine),
+        )
+
+    @property
+    def node(self) -> Optional[Node]:
+        """What it waits for, in the wait-for graph."""
+        return Node("lock", self.lock.address) if self.lock is not None else self.target
 
     @property
     def state(self) -> str:

@@ -34,12 +34,12 @@ def find_ranges(
         except NotRead as error:
             why.append(f"{how}: {error.why}")
     probes = _managed_addresses(process)
-    for root, how in _unnamed_roots(runtime, layout, words):
+    for root, how in _unnamed_roots(process, runtime, layout, words):
         try:
             ranges = _open(words, root, layout, direct=layout.range_list)
         except NotRead:
             continue
-        if layout.range_list or any(_finds(ranges, probe) for probe in probes):
+        if any(_finds(ranges, probe) for probe in probes) or not probes and layout.range_list:
             return ranges, how
     raise NotRead(
         "the runtime's code ranges were not found: " + ("; ".join(why) or "no symbol and no table leads to them")
@@ -67,21 +67,34 @@ def _named_roots(
             yield address, "ExecutionManager::m_CodeRangeList"
 
 
-def _unnamed_roots(runtime: RuntimeInfo, layout: ManagedLayout, words: Words) -> Iterator[Tuple[int, str]]:
+def _unnamed_roots(
+    process: Process, runtime: RuntimeInfo, layout: ManagedLayout, words: Words
+) -> Iterator[Tuple[int, str]]:
     """By what they look like, where no name leads to them."""
     for address in described_globals(runtime) if not layout.range_list else ():
         if address:
             yield address, "the contract's unnamed globals"
-    span = runtime.image.span()
-    for segment in runtime.image.segments:
-        if not segment.writable or segment.end - segment.start > _SEGMENT_BYTES:
-            continue
+    span = range(*runtime.image.span())
+    for start, end in _writable(process, runtime):
         if layout.range_list:
-            for head in lists_in(words, segment.start, segment.end, range(*span)):
+            for head in lists_in(words, start, end, span):
                 yield head, "the form of the list of code ranges"
         else:
-            for root in maps_in(words, segment.start, segment.end):
+            for root in maps_in(words, start, end):
                 yield root, "the form of the map of code ranges"
+
+
+def _writable(process: Process, runtime: RuntimeInfo) -> Iterator[Tuple[int, int]]:
+    """The runtime's writable data, and the anonymous memory right behind its image: of an image without headers in the
+    dump the list of mapped files does not tell the zero-filled part."""
+    for segment in runtime.image.segments:
+        if segment.writable and segment.end - segment.start <= _SEGMENT_BYTES:
+            yield segment.start, segment.end
+    end = runtime.image.span()[1]
+    for run in process.memory.segments():
+        if run.start == end and run.writable and run.end - run.start <= _SEGMENT_BYTES:
+            yield run.start, run.end
+            end = run.end
 
 
 def _open(words: Words, root: int, layout: ManagedLayout, direct: bool = False) -> Ranges:

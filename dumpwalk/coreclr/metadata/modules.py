@@ -211,9 +211,12 @@ class RuntimeModule:
             rid -= count
         raise NotRead(f"the module's map has no entry {rid}")
 
-    def map_rows(self, table: int) -> int:
-        """Entries of a map: one more than the metadata table has rows."""
-        return sum(count for _, count in self._map(table))
+    def map_length(self, table: int) -> int:
+        """Entries of a map's first block, at the place where this version has it: one more than the table's rows."""
+        count = self._first_count(self._learned.maps[table])
+        if count is None:
+            raise NotRead(f"the module's map for metadata table {table:#x} is not in the dump")
+        return count
 
     def _map(self, table: int) -> List[Tuple[int, int]]:
         return self._once(f"map {table}", lambda: self._find_map(table))  # type: ignore[return-value]

@@ -1,0 +1,78 @@
+"""Locks with their holders, waiters and names: from the waits, and from what the kinds of locks found beside them."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Optional, Sequence
+
+from dumpwalk.analysis.facts import Holder, LockFact
+from dumpwalk.core.process import Process
+from dumpwalk.core.thread_index import RuntimeThread, ThreadIndex
+from dumpwalk.coreclr.locks import names as lock_names
+from dumpwalk.coreclr.managed_threads import ManagedThreads
+from dumpwalk.locks.state import LockState
+from dumpwalk.locks.waits import Wait
+
+_STORE_LOCK = 0x10
+"""ThreadStore's own lock in every version (src/coreclr/vm/threads.h)."""
+
+
+def thread_index(process: Process, managed: Optional[ManagedThreads]) -> ThreadIndex:
+    """The threads by every number that the dump tells of them."""
+    if managed is None:
+        return ThreadIndex(process)
+    records = [RuntimeThread(r.address, r.managed_id, r.os_tid) for r in managed.threads]
+    return ThreadIndex(process, records, managed.status == "complete")
+
+
+def lock_facts(
+    process: Process,
+    threads: ThreadIndex,
+    waits: Sequence[Wait],
+    write_lock: Optional[LockState],
+    found: Iterable[LockState] = (),
+    managed: Optional[ManagedThreads] = None,
+) -> List[LockFact]:
+    """One row for each lock that somebody waits for, that a kind of locks found, and for the cache's own; by address."""
+    rows: Dict[int, LockFact] = {}
+
+    def row(state: LockState, kind: str) -> LockFact:
+        known = rows.get(state.address)
+        if known is None:
+            known = LockFact(state, state.name, state.name_source, kind, _holders(threads, state))
+            rows[state.address] = known
+        return known
+
+    if write_lock is not None:
+        lock = row(write_lock, "crst")
+        lock.name, lock.name_source = lock_names.WRITE_LOCK, "member"
+    for state in found:
+        row(state, state.kind or _system_kind(state))
+    for wait in waits:
+        if wait.lock is not None:
+            kind = "crst" if wait.is_crst else (wait.lock.kind or _system_kind(wait.lock))
+            row(wait.lock, kind).waiters.append(wait)
+    for lock in rows.values():
+        if lock.name is None:
+            _name(process, lock, managed)
+    return [rows[address] for address in sorted(rows)]
+
+
+def _system_kind(state: LockState) -> str:
+    return "pal" if state.implementation.startswith("pal") else "pthread"
+
+
+def _holders(threads: ThreadIndex, state: LockState) -> tuple[Holder, ...]:
+    return tuple(Holder(owner, *threads.named(owner.numbering, owner.number)) for owner in state.owners)
+
+
+def _name(process: Process, lock: LockFact, managed: Optional[ManagedThreads]) -> None:
+    if managed is not None and managed.store is not None and lock.state.address == managed.store + _STORE_LOCK:
+        lock.name, lock.name_source = lock_names.THREAD_STORE_LOCK, "member"
+        return
+    name = lock_names.by_symbol(process, lock.state.address)
+    if name is not None:
+        lock.name, lock.name_source = name, "symbol"
+    elif lock.kind in ("crst", "pal"):
+        name = lock_names.by_callers([w.thread.frames() for w in lock.waiters])
+        if name is not None:
+            lock.name, lock.name_source = name, "caller"

@@ -1,0 +1,110 @@
+"""Commands on a command line: cores are files, words go to the standard streams."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+
+import click
+
+from dumpwalk.errors import Usage
+from dumpwalk.front import command
+from dumpwalk.front.command import Answer, Command, Options, View
+
+if TYPE_CHECKING:
+    from dumpwalk.front.command import Outcome
+
+
+class CommandLine:
+    """Implements command.Place."""
+
+    in_lldb = False
+
+    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
+        from dumpwalk.engine.run import Options as EngineOptions
+        from dumpwalk.jobs import isolation
+
+        _existing(options["modules"])
+        cores = options["cores"] if "cores" in options else [options["core"]]
+        progress = Progress(options["verbose"], len(cores))
+        engine_options = EngineOptions(modules=tuple(options["modules"]), sha256=options["sha256"])
+        try:
+            found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)
+        finally:
+            progress.done()
+        if options["redact"]:
+            from dumpwalk.report.model import Report
+            from dumpwalk.report.redact import redact
+
+            found = [redact(o) if isinstance(o, Report) else redact(o) for o in found]
+        for failure in isolation.split(found)[1]:
+            self.note(failure.error)
+        return found
+
+    def look(self, command: Command, options: Options) -> Answer:
+        _existing(options["modules"])
+        assert command.look is not None
+        from dumpwalk import api
+        from dumpwalk.debugger.open import opened
+        from dumpwalk.scratch import folder_on_demand
+
+        view, path, modules = View(*self.page()), options["core"], options["modules"]
+        if command.stacks:
+            with api.open_core(path, modules) as process:
+                return command.look(process, options, view)
+        with folder_on_demand() as temp_dir, opened(path, modules, None, temp_dir) as process:
+            return command.look(process, options, view)
+
+    def number(self, text: str, what: str) -> int:
+        return command.number(text, what)
+
+    def say(self, text: str) -> None:
+        data = text if text.endswith("\n") else text + "\n"
+        sys.stdout.buffer.write(data.encode("utf-8", "backslashreplace"))
+        sys.stdout.flush()
+
+    def note(self, sentence: str) -> None:
+        click.echo(f"dumpwalk: {sentence}", err=True)
+
+    def page(self) -> Tuple[int, bool]:
+        """NO_COLOR and a pipe mean no colour."""
+        from dumpwalk.front.output import FILE_WIDTH
+
+        if not sys.stdout.isatty():
+            return FILE_WIDTH, False
+        return max(60, min(shutil.get_terminal_size().columns, 200)), not os.environ.get("NO_COLOR")
+
+
+class Progress:
+    """One line on standard error, only on a terminal and only for what takes over a second; every phase with --verbose."""
+
+    def __init__(self, verbose: bool, cores: int) -> None:
+        import time
+
+        self._clock = time.monotonic
+        self._start = self._clock()
+        self._verbose = verbose
+        self._many = cores > 1
+        self._shown = False
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, path: str, phase: str) -> None:
+        name = f"{os.path.basename(path)}: " if self._many else ""
+        if self._verbose:
+            click.echo(f"dumpwalk: {name}{phase}", err=True)
+        elif self._terminal and self._clock() - self._start > 1:
+            width = shutil.get_terminal_size().columns
+            click.echo("\r\x1b[K" + f"dumpwalk: {name}{phase} ..."[: width - 1], err=True, nl=False)
+            self._shown = True
+
+    def done(self) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def _existing(modules: Any) -> None:
+    for path in modules:
+        if not os.path.exists(path):
+            raise Usage(f"--modules {path}: there is no such file or folder.")

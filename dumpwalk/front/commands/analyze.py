@@ -1,0 +1,29 @@
+"""`dumpwalk analyze`: the whole report."""
+
+from __future__ import annotations
+
+from dumpwalk.front.command import Option
+from dumpwalk.front.reporting import report_command
+
+COMMAND = report_command(
+    """The whole report; the verdict line comes last.
+
+    CORE is an ELF or Mach-O core, plain or compressed (gz, bz2, xz, zip, zst). Several cores give a summary first.
+    `dumpwalk CORE...` is the same.
+    """,
+    several=True,
+    more=(
+        Option(
+            "--known-issue",
+            is_flag=True,
+            help="Print the Known Build Error JSON for this hang instead of the report (no JSON where there is no hang).",
+        ),
+    ),
+    examples=(
+        ("dumpwalk analyze core.1234", "a core of a program that is installed here"),
+        ("dumpwalk analyze core.1234 -m payload.zip", "with the program's own binaries, from elsewhere"),
+        ("dumpwalk analyze core.1234 -o report.html -o report.json", "more formats of one analysis"),
+        ("dumpwalk analyze *.dmp -f markdown --redact", "several cores, fit for a public comment"),
+    ),
+    rank=10,
+)

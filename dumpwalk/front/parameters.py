@@ -1,0 +1,93 @@
+"""Parameters that several commands share. Each function gives new ones: click keeps parameters with their command."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import click
+
+from dumpwalk import limits
+from dumpwalk.front.command import Argument, Option
+
+FORMATS = ("text", "json", "markdown", "html", "mermaid", "dot")
+
+
+def core() -> Argument:
+    return Argument("core", lldb=None, type=click.Path())
+
+
+def cores() -> Argument:
+    return Argument("cores", lldb=None, nargs=-1, required=True, metavar="CORE...", type=click.Path())
+
+
+def modules() -> Option:
+    return Option(
+        "-m",
+        "--modules",
+        "modules",
+        lldb="eArgTypeFilename",
+        multiple=True,
+        metavar="PATH",
+        type=click.Path(),
+        help="Folder (searched recursively), file or archive (zip, nupkg, tar.*) that holds the process's own "
+        "binaries and debug files. Repeatable.",
+    )
+
+
+def format_of(kinds: Sequence[str]) -> Option:
+    return Option(
+        "-f",
+        "--format",
+        "kind",
+        lldb="eArgTypeFormat",
+        default="text",
+        show_default=True,
+        type=click.Choice(list(kinds)),
+        help="What standard output gets.",
+    )
+
+
+def timeout() -> Option:
+    return Option(
+        "--timeout",
+        lldb=None,
+        default=float(limits.DEFAULT_TIMEOUT_SECONDS),
+        show_default=True,
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Time limit per core.",
+    )
+
+
+def verbose(help_text: str = "Tell each phase on standard error.") -> Option:
+    return Option("-v", "--verbose", lldb=None, is_flag=True, help=help_text)
+
+
+def reporting() -> Tuple[Option, ...]:
+    """What every command takes that shows a report or a part of one."""
+    return (
+        modules(),
+        Option(
+            "-o",
+            "--output",
+            "output",
+            lldb="eArgTypeFilename",
+            multiple=True,
+            metavar="FILE",
+            help="Write the report there too; the extension picks the format: .json .md .html .txt .mmd .dot. Repeatable.",
+        ),
+        format_of(FORMATS),
+        Option(
+            "--max-bytes",
+            lldb="eArgTypeByteSize",
+            default=60000,
+            show_default=True,
+            type=click.IntRange(min=200),
+            help="Budget of the Markdown report, in UTF-8 bytes.",
+        ),
+        Option("--sha256", lldb=None, is_flag=True, help="Hash the dump too (dumps are big, so not by default)."),
+        timeout(),
+        Option("--redact", is_flag=True, help="Replace user names, home folders and host names, visibly."),
+        Option("--exit-zero", lldb=None, is_flag=True, help="Exit 0 whatever was found (1 and 2 stay)."),
+        verbose(),
+    )

@@ -1,0 +1,104 @@
+"""Commands that show a report or a part of it: analysed once, then every format that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+
+import click
+
+from dumpwalk.front import parameters
+from dumpwalk.front.command import Command, Options, Place
+
+if TYPE_CHECKING:
+    from dumpwalk.front.command import Outcome
+    from dumpwalk.report.model import Report
+
+Renderer = Callable[["Report", int, bool], str]
+"""(report, columns, colour) to what `-f text` shows."""
+
+
+def report_command(
+    help_text: str,
+    view: Optional[Callable[[Options], Renderer]] = None,
+    more: Sequence[click.Parameter] = (),
+    several: bool = False,
+    **attributes: Any,
+) -> Command:
+    """A command of the report's options. `view` gives what `-f text` shows, and checks its options before any work."""
+    return Command(
+        help=help_text,
+        run=lambda place, options: _run(place, options, view(options) if view is not None else None),
+        parameters=(parameters.cores() if several else parameters.core(), *more, *parameters.reporting()),
+        in_lldb=True,
+        **attributes,
+    )
+
+
+def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:
+    from dumpwalk.front import output
+
+    targets = output.check_targets(options["output"])
+    outcomes = place.outcomes(options, lambda: output.prepare(options["kind"]))
+    if options.get("known_issue"):
+        _known_issue(place, outcomes, targets, options)
+    else:
+        _deliver(place, outcomes, targets, options, view)
+    return _exit_code(outcomes, options)
+
+
+def _deliver(
+    place: Place,
+    outcomes: Sequence[Outcome],
+    targets: Sequence[Tuple[str, str]],
+    options: Options,
+    view: Optional[Renderer],
+) -> None:
+    from dumpwalk.front import output
+
+    for file, kind in targets:
+        output.write(file, output.render(outcomes, kind, output.FILE_WIDTH, False, options["max_bytes"]))
+    width, color = place.page()
+    reports = _reports(outcomes)
+    if not reports and options["kind"] != "json":
+        return
+    if view is not None and options["kind"] == "text":
+        place.say("\n".join(view(report, width, color) for report in reports))
+    else:
+        place.say(output.render(outcomes, options["kind"], width, color, options["max_bytes"]))
+
+
+def _known_issue(
+    place: Place, outcomes: Sequence[Outcome], targets: Sequence[Tuple[str, str]], options: Options
+) -> None:
+    from dumpwalk.front import output
+    from dumpwalk.report import known_issue
+
+    reports = _reports(outcomes)
+    chosen = next((r for r in reports if known_issue.render_json(r) is not None), None)
+    if chosen is None:
+        for report in reports[:1]:
+            place.note(known_issue.no_hang_sentence(report))
+        return
+
+    def text(kind: str) -> str:
+        render = known_issue.render_markdown if kind == "markdown" else known_issue.render_json
+        return (render(chosen) or "").rstrip("\n") + "\n"
+
+    for file, kind in targets:
+        output.write(file, text(kind))
+    place.say(text(options["kind"]))
+
+
+def _reports(outcomes: Sequence[Outcome]) -> List[Report]:
+    from dumpwalk.report.model import Report
+
+    return [o for o in outcomes if isinstance(o, Report)]
+
+
+def _exit_code(outcomes: Sequence[Outcome], options: Options) -> int:
+    from dumpwalk.report.model import FailedCore
+    from dumpwalk.report.summary import exit_code
+
+    if all(isinstance(o, FailedCore) for o in outcomes):
+        return int(outcomes[0].exit_code) if len(outcomes) == 1 and isinstance(outcomes[0], FailedCore) else 1
+    return 0 if options.get("exit_zero") else int(exit_code(list(outcomes)))

@@ -1,0 +1,78 @@
+"""Commands in an lldb session: on the selected target, with its registers, and with lldb's own output."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+
+import lldb
+
+from dumpwalk import api
+from dumpwalk.errors import Usage
+from dumpwalk.front import command, output
+from dumpwalk.front.command import Answer, Command, Options, View
+
+if TYPE_CHECKING:
+    from dumpwalk.front.command import Outcome
+
+
+class Session:
+    """The debugger, what is selected, and where a command's words go. Implements command.Place."""
+
+    in_lldb = True
+
+    def __init__(self, debugger: Any, exe_ctx: Any, result: Any) -> None:
+        self.debugger = debugger
+        self.target = exe_ctx.target
+        self.frame = exe_ctx.frame
+        self.result = result
+
+    def check(self, phase: str = "") -> None:
+        """Stop when the user pressed Ctrl-C. Raises KeyboardInterrupt."""
+        if hasattr(self.debugger, "InterruptRequested") and self.debugger.InterruptRequested():
+            raise KeyboardInterrupt
+
+    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
+        _existing(options["modules"])
+        found = api.analyze_target(self.target, options["modules"], self.check)
+        if options["redact"]:
+            from dumpwalk.report.redact import redact
+
+            found = redact(found)
+        return [found]
+
+    def look(self, command: Command, options: Options) -> Answer:
+        from dumpwalk.debugger.target import process_of_target
+
+        _existing(options["modules"])
+        assert command.look is not None
+        with process_of_target(lldb, self.target, options["modules"], self.check) as process:
+            return command.look(process, options, View(*self.page()))
+
+    def number(self, text: str, what: str) -> int:
+        if text.startswith("$") and self.frame.IsValid():
+            register = self.frame.FindRegister(text[1:])
+            if register.IsValid() and register.GetValue() is not None:
+                return int(register.GetValueAsUnsigned())
+            raise Usage(f"{what} {text}: the selected frame has no such register with a value.")
+        return command.number(text, what)
+
+    def say(self, text: str) -> None:
+        self.result.PutCString(text.rstrip("\n"))
+
+    def note(self, sentence: str) -> None:
+        self.say(sentence)
+
+    def page(self) -> Tuple[int, bool]:
+        """Of the session's terminal; plain and of a file's width when output goes elsewhere."""
+        handle = self.debugger.GetOutputFile().GetFile()
+        if handle is None or not handle.isatty():
+            return output.FILE_WIDTH, False
+        color = self.debugger.GetUseColor() and not os.environ.get("NO_COLOR")
+        return max(60, min(self.debugger.GetTerminalWidth(), 200)), bool(color)
+
+
+def _existing(modules: Any) -> None:
+    for path in modules:
+        if not os.path.exists(path):
+            raise Usage(f"--modules {path}: there is no such file or folder.")

@@ -1,0 +1,1 @@
+"""Kinds of native locks and waits: a file each, with its `KIND` (locks/kind.py)."""
