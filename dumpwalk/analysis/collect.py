@@ -23,8 +23,10 @@ from dumpwalk.coreclr.dispatch.stuck import Walker, find_walkers
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.locks import crst
 from dumpwalk.coreclr.managed import ManagedView
+from dumpwalk.coreclr.managed_frames import name_frames
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
+from dumpwalk.coreclr.thread_names import thread_names
 from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.kind import Reading, Scene, read_all
 from dumpwalk.locks.state import LockState
@@ -41,6 +43,11 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         matching(process.os, process.arch.name, runtime.libc if runtime else None, runtime.major if runtime else None)
     )
     phases.run("stacks", lambda: _unwind(process), lambda: _leave_stacks(process), limits.STACKS_SHARE)
+    view, code = None, None
+    if runtime is not None:
+        view = ManagedView(process, runtime)
+        there = view
+        code = phases.run("managed code", lambda: name_frames(process, there), lambda: None)
     reader = WaitReader(process, layouts if runtime else [], runtime.libc if runtime else None)
     waits: List[Wait] = phases.run("waits", lambda: [reader.read(thread) for thread in process.threads], list)
     location, cache = Location(), None
@@ -57,6 +64,10 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     if runtime is not None:
         managed = phases.run("managed threads", lambda: read_threads(process, known), lambda: None)
     threads = thread_index(process, managed)
+    names: Dict[int, str] = {}
+    if view is not None and managed is not None:
+        there, records = view, managed
+        names = phases.run("thread names", lambda: thread_names(there, records), dict)
 
     def read_locks() -> Tuple[List[Walker], List[Wait], List[LockFact], Optional[Reading]]:
         walkers = find_walkers(process, waits, cache.walk if cache else None, write_lock)
@@ -64,7 +75,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
             _attach_to_known_lock(waits, write_lock)
             frame_names.infer(process, runtime, waits, walkers, write_lock)
             _attach_by_frames(process, waits, walkers, write_lock)
-        scene = Scene(process, threads, waits, _known(process, runtime, managed, cache))
+        scene = Scene(process, threads, waits, _known(process, runtime, view, managed, cache))
         reading = read_all(scene)
         facts = lock_facts(process, threads, reading.waits, write_lock, reading.found, managed)
         return walkers, list(reading.waits), facts, reading
@@ -86,6 +97,9 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
         stub_image=check_stub_image(process, runtime) if runtime is not None else None,
         threads=threads,
         reading=reading,
+        view=view,
+        code=code,
+        thread_names=names,
     )
     facts.suspension = find_suspension(facts)
     more = (reading.edges, reading.labels) if reading is not None else ((), {})
@@ -190,6 +204,7 @@ def _attach_by_frames(
 def _known(
     process: Process,
     runtime: Optional[RuntimeInfo],
+    view: Optional[ManagedView],
     managed: Optional[ManagedThreads],
     cache: Optional[dispatch_cache.Cache],
 ) -> Dict[Type[Any], Callable[[], Any]]:
@@ -198,7 +213,7 @@ def _known(
     if runtime is not None:
         there = runtime
         known[RuntimeInfo] = lambda: there
-        known[ManagedView] = lambda: ManagedView(process, there)
+        known[ManagedView] = lambda: view
     if managed is not None:
         known[ManagedThreads] = lambda: managed
     if cache is not None:

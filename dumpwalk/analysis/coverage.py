@@ -1,6 +1,7 @@
 """What was looked at and how much of it: unknown is never "no".
 
-Areas: threads, stacks, modules, dispatch-cache, locks, managed-threads, managed-locks. Status complete, partial or none.
+Areas: threads, stacks, modules, dispatch-cache, locks, managed-code, managed-threads, managed-locks. Status complete,
+partial or none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def record(facts: Facts) -> None:
 _AREAS_OF_PHASE = {
     "runtime": ("dispatch-cache", "managed-threads"),
     "stacks": ("stacks",),
+    "managed code": ("managed-code",),
+    "thread names": (),
     "waits": ("locks",),
     "dispatch cache": ("dispatch-cache",),
     "locks": ("locks",),
@@ -186,6 +189,7 @@ def _locks(facts: Facts) -> None:
 def _managed(facts: Facts) -> None:
     if facts.runtime is None:
         return
+    _managed_code(facts)
     managed = facts.managed
     if managed is None or not managed.threads:
         why = managed.coverage if managed is not None else "the runtime's thread list was not found"
@@ -193,6 +197,32 @@ def _managed(facts: Facts) -> None:
     else:
         facts.cover("managed-threads", managed.status, managed.coverage)
     _managed_locks(facts)
+
+
+def _managed_code(facts: Facts) -> None:
+    """How many managed frames have their method's name, and what lacks for the others."""
+    code, view = facts.code, facts.view
+    if code is None or view is None:
+        facts.cover("managed-code", "none", "time ran out before the managed frames were named")
+        return
+    parts = [f"{code.named} of {plural(code.all, 'managed frame')} named"]
+    if code.by_token:
+        lacking = sorted(code.assemblies_lacking)
+        shown = ", ".join(lacking[:4]) + (" ..." if len(lacking) > 4 else "")
+        parts.append(
+            f"{code.by_token} by token only: the metadata of {shown} is not in the dump (-m names a folder with it)"
+        )
+    if code.unnamed:
+        parts.append(f"{code.unnamed} not: {code.reasons[0]}" if code.reasons else f"{code.unnamed} not")
+    parts += view.notes[:2]
+    if not view.verified:
+        parts.append("names of this version and system were not compared with another reader's")
+    complete = code.named == code.all
+    facts.cover(
+        "managed-code",
+        "complete" if complete else "partial" if code.named + code.by_token else "none",
+        "; ".join(parts),
+    )
 
 
 def _managed_locks(facts: Facts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.core.thread_index import ThreadIndex
@@ -12,6 +12,8 @@ from dumpwalk.coreclr.dispatch.locate import Location
 from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import Layout
+from dumpwalk.coreclr.managed import ManagedView
+from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.locks.graph import Graph, Node
@@ -97,6 +99,12 @@ class Facts:
     threads: Optional[ThreadIndex] = None
     reading: Optional[Reading] = None
     """What the kinds of locks found; None when time ran out before."""
+    view: Optional[ManagedView] = None
+    """Managed code and objects by name; None without a runtime."""
+    code: Optional[ManagedFrames] = None
+    """What came of naming the managed frames; None without a runtime, or when time ran out before."""
+    thread_names: Dict[int, str] = field(default_factory=dict)
+    """Thread.Name by the address of the runtime's Thread."""
     coverage: List[Coverage] = field(default_factory=list)
     stopped: Optional[str] = None
     """Why the analysis ended early, when it did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import __version__
 from dumpwalk.analysis.facts import Facts, LockFact
@@ -23,7 +23,7 @@ def assemble(
     facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]
 ) -> Report:
     """The report. `fetch(module)` gives the command that gets a missing module, or None."""
-    frames = _Frames()
+    frames = _Frames(facts.code.stubs if facts.code is not None else set())
     threads, groups = _threads(facts, frames)
     return Report(
         schema_version=model.SCHEMA_VERSION,
@@ -55,7 +55,8 @@ def assemble(
 class _Frames:
     """Frames by what they show: equal ones are one object, so that ten thousand threads stay small."""
 
-    def __init__(self) -> None:
+    def __init__(self, stubs: Set[int]) -> None:
+        self._stubs = stubs
         self._known: Dict[Tuple[Any, ...], model.Frame] = {}
         self._stacks: Dict[Tuple[int, ...], Tuple[model.Frame, ...]] = {}
 
@@ -68,13 +69,23 @@ class _Frames:
             known = model.Frame(
                 pc=f"0x{frame.pc:x}",
                 module=module,
-                function=function if function else ("managed code" if frame.managed else None),
-                offset=frame.offset if frame.function else None,
+                function=function if function else self._unnamed(frame),
+                offset=_offset(frame),
                 name_source=frame.name_source if function else ("inferred" if frame.managed else "none"),
                 trust=frame.trust,
+                kind=self._kind(frame),
             )
             self._known[key] = known
         return known
+
+    def _unnamed(self, frame: core_process.Frame) -> Optional[str]:
+        """What a frame is that has no name."""
+        return None if not frame.managed else "stub" if frame.pc in self._stubs else "managed code"
+
+    def _kind(self, frame: core_process.Frame) -> str:
+        if frame.pc in self._stubs or (frame.function or "").startswith("IL_STUB"):
+            return "stub"
+        return "managed" if frame.managed else "native"
 
     def stack(self, frames: Sequence[core_process.Frame]) -> Tuple[model.Frame, ...]:
         """The frames of a thread; equal stacks are one object too."""
@@ -83,8 +94,17 @@ class _Frames:
         return self._stacks.setdefault(tuple([id(f) for f in shown]), shown)
 
 
+def _offset(frame: core_process.Frame) -> Optional[int]:
+    """From the function's start; where no name is known from the image's, which is the same in two dumps of one build."""
+    if frame.function:
+        return frame.offset
+    base = frame.module.base if frame.module is not None else None
+    return frame.pc - base if base is not None and frame.pc >= base else None
+
+
 def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], Tuple[model.Group, ...]]:
     records = {(r.os_tid or 0) & 0xFFFFFFFF: r for r in (facts.managed.threads if facts.managed else ()) if r.os_tid}
+    names = facts.thread_names
     waits = {w.thread.index: w for w in facts.waits}
     by_stack: Dict[Tuple[Any, ...], List[int]] = {}
     likeness: Dict[int, Tuple[Any, ...]] = {}
@@ -118,7 +138,9 @@ def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], T
                 wait=model.Wait(wait.kind, hexadecimal(wait.word), lock) if wait and wait.kind else None,
                 group=ids[key],
                 frames=shown,
-                managed=_managed(facts.managed, record) if record and facts.managed else None,
+                managed=_managed(facts.managed, record, names.get(record.address))
+                if record and facts.managed
+                else None,
                 role=roles.role_of(facts, thread, record),
             )
         )
@@ -137,7 +159,7 @@ def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], T
     return tuple(threads), groups
 
 
-def _managed(managed: ManagedThreads, record: ManagedThread) -> model.Managed:
+def _managed(managed: ManagedThreads, record: ManagedThread, name: Optional[str]) -> model.Managed:
     role = None
     if managed.finalizer == record.address:
         role = "finalizer"
@@ -146,7 +168,8 @@ def _managed(managed: ManagedThreads, record: ManagedThread) -> model.Managed:
     mode = None if record.cooperative is None else ("cooperative" if record.cooperative else "preemptive")
     state = hexadecimal(record.state)
     address = f"0x{record.address:x}"
-    return model.Managed(record.managed_id, address, mode, state, tuple(record.flags), role, managed.how or "")
+    flags = tuple(record.flags)
+    return model.Managed(record.managed_id, address, mode, state, flags, role, managed.how or "", name)
 
 
 def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:

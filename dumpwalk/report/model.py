@@ -96,9 +96,11 @@ class Frame:
     function: Optional[str]
     offset: Optional[int]
     name_source: str
-    """symbol, inferred or none."""
+    """symbol, metadata (a managed method), inferred or none."""
     trust: str
     """context (the thread's own registers), cfi (unwind data), fp (frame-pointer chain), scan (stack scan)."""
+    kind: str = "native"
+    """native, managed or stub (code that the runtime made between the two)."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Managed:
     role: Optional[str]
     """finalizer, gc (the suspending thread), or None."""
     how: str
+    name: Optional[str] = None
+    """Thread.Name."""
 
 
 @dataclass(frozen=True)
