@@ -23,9 +23,12 @@ if str(ROOT) not in sys.path:
 
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport  # noqa: E402, F401  (hooks)
 
+# Started by nohup or as a background job: what tests start and interrupt would ignore the signals too. A handler is not
+# inherited by a program that is started; the tests themselves go on ignoring a hang-up.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # started by nohup or as a background job: the processes that tests start and interrupt would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def unpack_core(name: str) -> Path:

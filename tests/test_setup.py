@@ -135,13 +135,15 @@ def test_a_skip_is_a_failure_in_continuous_integration(tmp_path: Path) -> None:
     assert len(lacks) == 3 and "no zstd program here" in "".join(lacks) and "no_such_module" in "".join(lacks)
 
 
-def test_interrupts_reach_programs_of_the_tests_under_nohup() -> None:
-    """Started with SIGINT ignored, as nohup and background jobs are, the tests of Ctrl-C would test nothing."""
-    code = "import tests.conftest, subprocess, sys; sys.exit(subprocess.call(['sh', '-c', 'kill -INT $$; exit 3']))"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_reach_programs_of_the_tests_under_nohup(number: signal.Signals) -> None:
+    """Started with them ignored, as by nohup or as a background job, the tests of Ctrl-C would test nothing."""
+    shell = f"['sh', '-c', 'kill -{int(number)} $$; exit 3']"
+    code = f"import tests.conftest, subprocess, sys; sys.exit(subprocess.call({shell}))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
     )
-    assert done.returncode == 256 - signal.SIGINT
+    assert done.returncode == 256 - number
