@@ -143,3 +143,8 @@ UNWIND_CHAIN = 32
 
 EPILOGUES = 4096
 """Epilogues that one arm64 unwind record may list."""
+HELIX_ANSWER_BYTES = 64 << 20
+"""One JSON answer of the Helix service; a job of 1,000 work items is 300 KB."""
+
+HELIX_FILE_BYTES = 64 << 30
+"""One dump or payload of a Helix work item."""

@@ -67,10 +67,14 @@ def download(
     sink: IO[bytes],
     progress: Progress = lambda so_far, total: None,
     headers: Mapping[str, str] = {},
+    most: Optional[int] = None,
 ) -> int:
-    """Writes what is at `url` to `sink`; returns the bytes written. Raises Absent, DownloadFailed."""
+    """Writes what is at `url` to `sink`, at most `most` bytes (limits.FETCH_BYTES); returns their number.
+
+    Raises Absent, DownloadFailed.
+    """
     end = time.monotonic() + limits.FETCH_SECONDS
-    one = _Download(session, url, sink, progress, dict(headers), end)
+    one = _Download(session, url, sink, progress, dict(headers), end, limits.FETCH_BYTES if most is None else most)
     failure: Optional[DownloadFailed] = None
     for attempt in range(limits.FETCH_ATTEMPTS):
         if attempt:
@@ -91,10 +95,17 @@ class _Again(Exception):
 
 class _Download:
     def __init__(
-        self, session: Any, url: str, sink: IO[bytes], progress: Progress, headers: Dict[str, str], end: float
+        self,
+        session: Any,
+        url: str,
+        sink: IO[bytes],
+        progress: Progress,
+        headers: Dict[str, str],
+        end: float,
+        most: int,
     ) -> None:
         self._session, self._url, self._sink, self._progress, self._headers = session, url, sink, progress, headers
-        self._end = end
+        self._end, self._most = end, most
         self._validator: Optional[str] = None
         self.pause: Optional[float] = None
 
@@ -153,8 +164,8 @@ class _Download:
         else:
             raise DownloadFailed(f"the server answers {status}")
         total = _number(answer.headers.get("Content-Length"))
-        if total is not None and have + total > limits.FETCH_BYTES:
-            raise DownloadFailed(f"it is larger than {limits.FETCH_BYTES >> 30} GiB")
+        if total is not None and have + total > self._most:
+            raise DownloadFailed(f"it is larger than {_size(self._most)}")
         encoding = str(answer.headers.get("Content-Encoding", "identity")).lower()
         self._validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         if str(self._validator).startswith("W/") or encoding != "identity":
@@ -163,8 +174,8 @@ class _Download:
         for piece in _unpacked(self._pieces(answer), encoding):
             have += len(piece)
             received += len(piece)
-            if have > limits.FETCH_BYTES:
-                raise DownloadFailed(f"it is larger than {limits.FETCH_BYTES >> 30} GiB")
+            if have > self._most:
+                raise DownloadFailed(f"it is larger than {_size(self._most)}")
             self._sink.write(piece)
             self._progress(have, have - received + total if total is not None and encoding == "identity" else None)
         if total is not None and encoding == "identity" and received != total:
@@ -217,3 +228,7 @@ def _reason(error: BaseException) -> str:
         error, seen = inner, seen + 1
     words = str(error).split(": ")[-1] or type(error).__name__
     return words[:200]
+
+
+def _size(most: int) -> str:
+    return f"{most >> 30} GiB" if most >= 1 << 30 else f"{most >> 20} MiB"
