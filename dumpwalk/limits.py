@@ -143,6 +143,7 @@ UNWIND_CHAIN = 32
 
 EPILOGUES = 4096
 """Epilogues that one arm64 unwind record may list."""
+
 HELIX_ANSWER_BYTES = 64 << 20
 """One JSON answer of the Helix service; a job of 1,000 work items is 300 KB."""
 

@@ -30,6 +30,10 @@ class Absent(DownloadFailed):
     absent = True
 
 
+class ServerDown(DownloadFailed):
+    """No connection to it: not worth asking for more."""
+
+
 def new_session() -> Any:
     """A requests.Session of ours: proxies and certificates from the environment, no credentials from anywhere else."""
     import requests
@@ -84,6 +88,10 @@ def download(
             time.sleep(pause)
         try:
             return one.attempt()
+        except _NoConnection as again:
+            failure = ServerDown(str(again))
+            if attempt:
+                break
         except _Again as again:
             failure = DownloadFailed(str(again))
     raise failure if failure is not None else DownloadFailed(f"it took longer than {limits.FETCH_SECONDS} s")
@@ -91,6 +99,10 @@ def download(
 
 class _Again(Exception):
     """This attempt failed in a way that another one may not."""
+
+
+class _NoConnection(_Again):
+    """Nobody answers there: tried once more, and then the server counts as down."""
 
 
 class _Download:
@@ -137,7 +149,10 @@ class _Download:
         except requests.exceptions.ProxyError as error:
             raise DownloadFailed(f"the proxy cannot be used ({_reason(error)})") from None
         except requests.exceptions.ConnectTimeout:
-            raise _Again(f"no connection within {limits.FETCH_CONNECT_SECONDS} s") from None
+            raise _NoConnection(f"no connection within {limits.FETCH_CONNECT_SECONDS} s") from None
+        except requests.exceptions.ConnectionError as error:
+            kind = _Again if self._sink.tell() else _NoConnection
+            raise kind(f"the connection broke ({_reason(error)})") from None
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise _Again(f"the connection broke ({_reason(error)})") from None
 

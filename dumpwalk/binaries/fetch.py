@@ -9,12 +9,12 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.binaries import arrived
 from dumpwalk.binaries.cache import SymbolCache
-from dumpwalk.binaries.download import DownloadFailed, download, new_session
+from dumpwalk.binaries.download import DownloadFailed, ServerDown, download, new_session
 from dumpwalk.binaries.keys import Wanted, is_dotnet
 from dumpwalk.binaries.servers import Server
 from dumpwalk.errors import DumpwalkError
@@ -73,6 +73,7 @@ class _Job:
         self._servers, self._cache, self._progress = servers, cache, progress
         self.session = new_session()
         self.stop = threading.Event()
+        self._down: Set[Server] = set()
 
     def get(self, wanted: Wanted) -> Fetched:
         cached = self._cache.find(wanted.key)
@@ -96,10 +97,20 @@ class _Job:
         for server in self._servers:
             if self.stop.is_set():
                 break
+            if server in self._down:
+                status = "failed"
+                continue
             try:
                 if not self._one(server, wanted, path):
                     continue
             except DownloadFailed as error:
+                if isinstance(error, ServerDown):
+                    first = server not in self._down
+                    self._down.add(server)
+                    status = "failed"
+                    if first:
+                        notes.append(f"{server.label} cannot be reached: {error}.")
+                    continue
                 if not error.absent:
                     status = "failed" if status == "missing" else status
                     notes.append(f"{server.label}: {wanted.what}: {error}.")

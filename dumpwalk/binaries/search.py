@@ -29,6 +29,8 @@ class Match(NamedTuple):
     """matched, mismatched (only files of other builds), missing (no file), unverified (nothing to compare by)."""
     build_id: Optional[str]
     """The image's, lower-case hex."""
+    debug: Optional[str] = None
+    """A debug file of the same build among the files that the user named (-m) or fetched."""
 
 
 class ModuleSearch:
@@ -75,6 +77,9 @@ class ModuleSearch:
         """What was found for one image. Raises nothing."""
         if not image.path.startswith("/") and image.path.startswith("["):
             return Match(None, "unverified", image.build_id)  # [vdso]: the kernel's, in no file
+        return self._module(image)._replace(debug=self._debug_file(image))
+
+    def _module(self, image: CoreImage) -> Match:
         seen = mismatched = unverified = False
         for path in self._candidates(image):
             verdict = self._compare(image, path)
@@ -116,6 +121,18 @@ class ModuleSearch:
         if image.path.startswith("/"):
             paths.append(image.path[: -len(_DELETED)] if image.path.endswith(_DELETED) else image.path)
         return paths
+
+    def _debug_file(self, image: CoreImage) -> Optional[str]:
+        """By the names that debug files have: the module's with an ending, a build-id folder's, a symbol store's."""
+        if not image.build_id:
+            return None
+        name = _base(image.path)
+        names = [name + ending for ending in (".debug", ".dbg", ".dwarf")]
+        names += [image.build_id[2:] + ".debug", "_.debug", "_.dwarf"]
+        for path in (p for n in names for p in self._index.by_name.get(n, [])):
+            if self._has_id(path, image.build_id):
+                return path
+        return None
 
     def _identity(self, path: str) -> Optional[Identity]:
         if path not in self._identities:

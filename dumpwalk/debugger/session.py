@@ -82,6 +82,7 @@ class LldbSession:
         self._search_paths()
         self.target, self.process = self._load()
         self.modules = self._modules()
+        self._add_debug_files()
 
     def _run(self, command: str) -> bool:
         self._interpreter.HandleCommand(command, self._result, False)
@@ -159,6 +160,12 @@ class LldbSession:
             modules.append(Module(path, base, self._end_of(module, base), build, None, "unverified"))
         modules.sort(key=lambda m: (m.base is None, m.base or 0, m.path))
         return modules
+
+    def _add_debug_files(self) -> None:
+        """The debug files that the user named or fetched: lldb gives each to the module of the same UUID, and to no other."""
+        for _, match in self.found:
+            if match.debug and match.match == "matched" and not _COMMAND_CHARACTERS & set(match.debug):
+                self._run(f'target symbols add "{match.debug}"')
 
     def _loaded_by_base(self) -> Dict[int, Any]:
         loaded: Dict[int, Any] = {}

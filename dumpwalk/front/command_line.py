@@ -28,8 +28,16 @@ class CommandLine:
 
         _existing(options["modules"])
         cores = options["cores"] if "cores" in options else [options["core"]]
+        modules = list(options["modules"])
+        if options["fetch"] or options["server"]:
+            from dumpwalk.front import fetching
+
+            files, notes = fetching.fetch_for(cores, options)
+            modules += files
+            for note in notes:
+                self.note(note)
         progress = Progress(options["verbose"], len(cores))
-        engine_options = EngineOptions(modules=tuple(options["modules"]), sha256=options["sha256"])
+        engine_options = EngineOptions(modules=tuple(modules), sha256=options["sha256"])
         try:
             found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)
         finally:

@@ -7,6 +7,7 @@ from typing import Sequence, Tuple
 import click
 
 from dumpwalk import limits
+from dumpwalk.front import fetching
 from dumpwalk.front.command import Argument, Option
 
 FORMATS = ("text", "json", "markdown", "html", "mermaid", "dot")
@@ -67,6 +68,8 @@ def reporting() -> Tuple[Option, ...]:
     """What every command takes that shows a report or a part of one."""
     return (
         modules(),
+        fetching.fetch_option(),
+        fetching.server_option(),
         Option(
             "-o",
             "--output",
