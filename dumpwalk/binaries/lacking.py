@@ -26,7 +26,7 @@ class Place:
 
 def places(core: CoreFile, modules: Sequence[str], temp_dir: str, debug: bool = True) -> List[Place]:
     """Raises NotFound, Unreadable for `modules`. Members of archives count as here, though their copy goes with the search."""
-    with ModuleSearch(core, modules, temp_dir) as search:
+    with ModuleSearch(core, modules, lambda: temp_dir) as search:
         by_key = {}
         for image in core.images:
             match = search.find(image)
