@@ -19,7 +19,7 @@ class DumpwalkError(Exception):
 
     def sentence(self) -> str:
         """The message and the advice, as one paragraph without line breaks or control characters (a path may hold any)."""
-        from dumpwalk.report.escape import visible  # only an error pays for it
+        from dumpwalk.core.visible import visible  # only an error pays for it
 
         return visible(" ".join(f"{self} {self.help_text}".split()))
 

@@ -196,11 +196,11 @@ def stub_spin() -> Report:
     graph = WaitGraph(
         (*(GraphNode(f"t{t.index}", "thread", f"thread {t.index}", thread=t.index) for t in threads),
          GraphNode("gc", "gc", "suspension of the runtime"),
-         GraphNode("chain", "chain", "circular chain of bucket 77")),
+         GraphNode("chain-77", "chain", "circular chain of bucket 77")),
         (*(GraphEdge(f"t{t.index}", "gc", "corroborated", "in WaitUntilGCComplete") for t in threads if t.group == 3),
          GraphEdge("gc", "t2", "proved", "the suspending thread", "held-by"),
          *(GraphEdge("t2", f"t{i}", "proved", "cooperative mode", "suspends") for i in (3, 4)),
-         *(GraphEdge(f"t{i}", "chain", "proved", "rax is a node of the loop", "walks") for i in (3, 4))),
+         *(GraphEdge(f"t{i}", "chain-77", "proved", "rax is a node of the loop", "walks") for i in (3, 4))),
         (),
     )  # fmt: skip
     gc = tuple(t.index for t in threads if t.group == 3)

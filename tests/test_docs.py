@@ -17,7 +17,7 @@ import pytest
 
 from dumpwalk import explanations
 from dumpwalk.coreclr import layouts
-from dumpwalk.detectors import DETECTORS
+from dumpwalk.detectors.detector import all_detectors
 from dumpwalk.engine import verdict
 from scripts import make_cli_docs, make_reference_docs
 from tests import working_copy
@@ -201,9 +201,7 @@ def commands_in(text: str) -> List[str]:
     return [re.split(r"\s{2,}|\s+[|>#&;](?:\s|$)|\s>>", command)[0] for command in found]
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, *sorted((ROOT / "dumpwalk" / "explanations").glob("*.md"))], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("page", [*PAGES, *map(Path, explanations.files().values())], ids=lambda p: p.name)
 def test_commands_named_anywhere_exist(page: Path):
     """Each command and each option that a page tells the reader to type is one that there is."""
     for text in commands_in(page.read_text(encoding="utf-8")):
@@ -238,7 +236,7 @@ def verdict_kinds() -> Set[str]:
 
 
 def test_every_kind_has_an_explanation():
-    kinds = [kind for kind, _ in DETECTORS]
+    kinds = [detector.kind for detector in all_detectors()]
     assert set(kinds) <= set(explanations.kinds())
     inconclusive = verdict_kinds()
     assert {"nothing-stuck", "not-captured", "not-found", "truncated", "threads-unknown", "unreadable"} <= inconclusive
@@ -254,7 +252,7 @@ def test_an_explanation_has_its_parts(kind: str):
     assert max(map(len, lines)) <= 80, "it is read in a terminal"
     assert "## What to do next" in text
     assert re.search(r"\b(exit\s+code|note)\b", text), "it tells which exit code it leads to"
-    if kind in {k for k, _ in DETECTORS}:
+    if kind in {detector.kind for detector in all_detectors()}:
         for part in (
             "## How it is proved",
             "## What it does not prove",

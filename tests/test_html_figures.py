@@ -126,10 +126,10 @@ def _cycle(length: int, before: int = 0) -> Cycle:
 
 def _walked(cycle: Cycle, *places: int) -> WaitGraph:
     edges = [
-        GraphEdge(f"t{i}", "chain", "proved", f"rax = {cycle.nodes[at].address}, a node", "walks") for i, at in enumerate(places)
+        GraphEdge(f"t{i}", "chain-7", "proved", f"rax = {cycle.nodes[at].address}, a node", "walks") for i, at in enumerate(places)
     ]  # fmt: skip
     nodes = [GraphNode(f"t{i}", "thread", f"thread {i}", thread=i) for i in range(len(places))]
-    return WaitGraph((*nodes, GraphNode("chain", "chain", "bucket 7: a loop")), tuple(edges), ())
+    return WaitGraph((*nodes, GraphNode("chain-7", "chain", "bucket 7: a loop")), tuple(edges), ())
 
 
 def test_a_short_chain_is_drawn_whole():

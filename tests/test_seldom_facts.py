@@ -31,7 +31,9 @@ def _thread(process: Process, tid: int) -> Thread:
     return next(t for t in process.threads if t.tid == tid)
 
 
-def _changed(process: Process, tid: int, registers: Dict[str, int], functions: Optional[List[str]] = None) -> None:
+def changed_thread(
+    process: Process, tid: int, registers: Dict[str, int], functions: Optional[List[str]] = None
+) -> None:
     """The thread with other registers, and with frames of these symbols where they are given."""
     old = _thread(process, tid)
     new = replace(old, registers={**old.registers, **registers})
@@ -61,7 +63,9 @@ def test_thread_just_before_its_system_call_is_a_waiter_by_frame_and_register(re
     process = bare_process("hang-self")
     tid = TRUTH["waiters"][2]
     registers = {**_not_in_a_call(process, tid), **dict.fromkeys(process.arch.general, 0), register: LOCK}
-    _changed(process, tid, registers, ["InternalEnterCriticalSection", "CrstBase::Enter()", "DispatchCache::Insert()"])
+    changed_thread(
+        process, tid, registers, ["InternalEnterCriticalSection", "CrstBase::Enter()", "DispatchCache::Insert()"]
+    )
     report = _report(process)
     waiter = next(w for w in _lock(report, LOCK).waiters if w.thread == _thread(process, tid).index)
 
@@ -74,7 +78,7 @@ def test_frame_or_register_alone_makes_no_waiter(function: str, value: int) -> N
     process = bare_process("hang-self")
     tid = TRUTH["waiters"][2]
     registers = {**_not_in_a_call(process, tid), **dict.fromkeys(process.arch.general, 0), "rbx": value}
-    _changed(process, tid, registers, [function, "Somebody::Else()"])
+    changed_thread(process, tid, registers, [function, "Somebody::Else()"])
     report = _report(process)
     assert _thread(process, tid).index not in {w.thread for w in _lock(report, LOCK).waiters}
 
@@ -92,7 +96,7 @@ def _two_waiters_elsewhere(callers: Tuple[str, str]) -> Report:
     words = {mutex: 2 | 1 << 32, mutex + 8: owner | 1 << 32, mutex + 16: 1, mutex + 0x40: 0x80000000}
     process = rewrite(process, words)
     for tid, caller in zip(truth["waiters"][:2], callers):
-        _changed(process, tid, {"rdi": mutex, "rsi": FUTEX_WAIT_PRIVATE, "rdx": 2}, ["CrstBase::Enter()", caller])
+        changed_thread(process, tid, {"rdi": mutex, "rsi": FUTEX_WAIT_PRIVATE, "rdx": 2}, ["CrstBase::Enter()", caller])
     return _report(process)
 
 
@@ -118,7 +122,7 @@ def test_lock_of_the_thread_store_is_known_by_its_place() -> None:
     mutex = store + 0x10
     owner = truth["waiters"][5]
     process = rewrite(process, {mutex: 2 | 1 << 32, mutex + 8: owner | 1 << 32, mutex + 16: 1})
-    _changed(process, truth["waiters"][0], {"rdi": mutex, "rsi": FUTEX_WAIT_PRIVATE, "rdx": 2})
+    changed_thread(process, truth["waiters"][0], {"rdi": mutex, "rsi": FUTEX_WAIT_PRIVATE, "rdx": 2})
     report = _report(process)
     lock = _lock(report, mutex)
 
@@ -165,7 +169,7 @@ def test_waiters_that_told_the_kernel_another_owner_are_not_counted() -> None:
     for index in waiters[:3]:
         tid = next(t.tid for t in process.threads if t.index == index)
         assert tid is not None
-        _changed(process, tid, {fourth: 77})
+        changed_thread(process, tid, {fourth: 77})
     report = analyze_process(process, "core")
     hints = [e.what for e in report.findings[0].evidence if "gave the kernel this owner" in e.what]
     assert [h.split(" gave")[0] for h in hints] == ["13 of 16 waiters"]

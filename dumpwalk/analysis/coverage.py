@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.report.model import Coverage
-from dumpwalk.report.names import plural
+from dumpwalk.claims.model import Coverage
+from dumpwalk.core.names import plural
 
 
 def record(facts: Facts) -> None:

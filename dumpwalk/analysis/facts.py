@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
+from dumpwalk.claims.model import Coverage
+from dumpwalk.claims.words import Extent, Grade
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.dispatch.cache import Cache
@@ -20,7 +22,6 @@ from dumpwalk.locks.graph import Graph, Node
 from dumpwalk.locks.kind import Reading
 from dumpwalk.locks.state import LockState, Owner
 from dumpwalk.locks.waits import Wait
-from dumpwalk.report.model import Coverage
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Suspension:
 
     suspender: Optional[Thread]
     how: str
-    grade: str
+    grade: Grade
     blocking: List[Thread] = field(default_factory=list)
     """Threads in cooperative mode that it has to wait for."""
     waiting: List[Thread] = field(default_factory=list)
@@ -123,7 +124,7 @@ class Facts:
                 return lock
         return None
 
-    def cover(self, area: str, status: str, why: str) -> None:
+    def cover(self, area: str, status: Extent, why: str) -> None:
         self.coverage.append(Coverage(area, status, why))
 
 

@@ -10,8 +10,8 @@ from typing import List, Tuple
 
 from dumpwalk import limits
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.report.model import Coverage
-from dumpwalk.report.names import plural
+from dumpwalk.claims.model import Coverage
+from dumpwalk.core.names import plural
 
 
 def record(facts: Facts) -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Dict, List, Optional
 
 from dumpwalk.analysis.facts import Facts, Suspension
+from dumpwalk.core.grade import Grade
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import plain
 
 _SUSPENDING = ("ThreadSuspend::SuspendEE", "ThreadSuspend::SuspendRuntime", "ThreadSuspend::SuspendAllThreads")
 _WAITING = (
@@ -41,7 +42,7 @@ def find_suspension(facts: Facts) -> Optional[Suspension]:
     return suspension
 
 
-def _suspender(facts: Facts) -> tuple[Optional[Thread], str, str]:
+def _suspender(facts: Facts) -> tuple[Optional[Thread], str, Grade]:
     managed = facts.managed
     if managed is not None and managed.suspending:
         for record in managed.threads:
@@ -57,7 +58,7 @@ def _suspender(facts: Facts) -> tuple[Optional[Thread], str, str]:
         for frame in thread.frames()[:24]:
             if frame.function and plain(frame.function) in _SUSPENDING:
                 return thread, f"{plain(frame.function)} is on its stack", "corroborated"
-    return None, "", ""
+    return None, "", "unresolved"
 
 
 def _waiting(facts: Facts, suspension: Suspension) -> List[Thread]:

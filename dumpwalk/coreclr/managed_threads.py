@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
+from dumpwalk.core.grade import Extent
 from dumpwalk.core.memory import read_u32, read_u64
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.contract import Contract, described_globals, read_contract
@@ -70,7 +71,7 @@ class ManagedThreads:
     holder_tid: Optional[int] = None
     how: Optional[str] = None
     """Which layout was used and where it comes from; None when there is no list."""
-    status: str = "none"
+    status: Extent = "none"
     """complete, partial or none."""
     coverage: str = ""
     """A sentence for the report."""

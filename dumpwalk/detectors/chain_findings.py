@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import List, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.claims.model import Actor, Evidence, Finding
+from dumpwalk.claims.words import Role
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.locks.names import WRITE_LOCK
 from dumpwalk.detectors import causes, wording
-from dumpwalk.detectors.signature import signature
-from dumpwalk.report.model import Actor, Evidence, Finding
 
 _WALKERS_SHOWN = 8
 """Walkers whose registers are listed as evidence; all of them are named and counted."""
@@ -40,7 +40,7 @@ def stuck_finding(facts: Facts, kind: str, walkers: Sequence[Walker], others: Se
         actors=tuple(_actors(facts, walkers, others, lock)),
         locks=(f"0x{lock.state.address:x}",) if lock else (),
         buckets=tuple(c.bucket for c in cycles),
-        signature=signature(kind, ["writer", WRITE_LOCK] if writer else ["lock-free", ""]),
+        signature_parts=("writer", WRITE_LOCK) if writer else ("lock-free", ""),
     )
 
 
@@ -186,7 +186,7 @@ def _therefore(facts: Facts, walkers: Sequence[Walker], lock: LockFact | None) -
 
 
 def _actors(facts: Facts, walkers: Sequence[Walker], others: Sequence[Walker], lock: LockFact | None) -> List[Actor]:
-    actors: List[Tuple[int, str]] = []
+    actors: List[Tuple[int, Role]] = []
     for walker in walkers:
         if walker.writer:
             actors.append((walker.thread.index, "holder"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.signals import is_fault, name_of
 from dumpwalk.detectors import wording
-from dumpwalk.report.model import Actor, Evidence, Finding
+from dumpwalk.detectors.detector import Detector
 
 KIND = "crash"
-SENTENCE = "the dump was made by a crash"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -38,3 +38,12 @@ def detect(facts: Facts) -> List[Finding]:
             actors=(Actor(thread.index, "crashed"),) if thread else (),
         )
     ]
+
+
+DETECTOR = Detector(
+    KIND,
+    100,
+    {"none": "the dump was made by a crash"},
+    "a note",
+    detect,
+)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.claims.model import Finding
 from dumpwalk.detectors import chain_findings
-from dumpwalk.report.model import Finding
+from dumpwalk.detectors.detector import Detector
 
 KIND = "dispatch-cache-cycle"
-SENTENCE = "a thread walks a cyclic bucket chain for ever holding DispatchCache::m_writeLock"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -23,3 +23,12 @@ def detect(facts: Facts) -> List[Finding]:
         return []
     others = [w for w in facts.walkers if (w.stuck or w.likely) and not w.writer]
     return [chain_findings.stuck_finding(facts, KIND, writers, others)]
+
+
+DETECTOR = Detector(
+    KIND,
+    10,
+    {"hang": "a thread walks a cyclic bucket chain for ever holding DispatchCache::m_writeLock"},
+    "hang (10)",
+    detect,
+)

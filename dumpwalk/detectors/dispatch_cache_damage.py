@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.detectors import causes, wording
-from dumpwalk.detectors.signature import signature
-from dumpwalk.report.model import Actor, Evidence, Finding
+from dumpwalk.detectors.detector import Detector
 
 KIND = "dispatch-cache-damage"
-SENTENCE = "the dispatch cache breaks its own invariants, nobody is shown to be stuck on it"
 _SHOWN = 12
 _WORDS = {
     "cycle": "a chain that runs in a circle",
@@ -90,7 +89,7 @@ def detect(facts: Facts) -> List[Finding]:
             ),
             actors=tuple(Actor(w.thread.index, "spinner") for w in likely),
             buckets=tuple(buckets),
-            signature=signature(KIND, kinds),
+            signature_parts=tuple(kinds),
         )
     ]
 
@@ -105,3 +104,12 @@ def _standing(walker: Walker) -> str:
     if walker.in_writer and not walker.owns_lock:
         return f"{who} stands on a cycle in {walker.function}, but the owner of m_writeLock could not be shown to be that thread."
     return f"{who} has a register on a cycle, but the code it runs is not at hand."
+
+
+DETECTOR = Detector(
+    KIND,
+    30,
+    {"suspicious": "the dispatch cache breaks its own invariants, nobody is shown to be stuck on it"},
+    "suspicious (11)",
+    detect,
+)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.claims.model import Finding
 from dumpwalk.detectors import chain_findings
-from dumpwalk.report.model import Finding
+from dumpwalk.detectors.detector import Detector
 
 KIND = "dispatch-cache-stub-spin"
-SENTENCE = "threads walk a cyclic bucket chain for ever without a lock"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -24,3 +24,8 @@ def detect(facts: Facts) -> List[Finding]:
         return []
     others = [w for w in facts.walkers if w.likely]
     return [chain_findings.stuck_finding(facts, KIND, spinners, others)]
+
+
+DETECTOR = Detector(
+    KIND, 20, {"hang": "threads walk a cyclic bucket chain for ever without a lock"}, "hang (10)", detect
+)

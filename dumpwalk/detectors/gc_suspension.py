@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts, thread_node
+from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.detectors import wording
-from dumpwalk.detectors.signature import signature
-from dumpwalk.report.model import Actor, Evidence, Finding
+from dumpwalk.detectors.detector import Detector
 
 KIND = "gc-suspension"
-SENTENCE = "a suspension of the runtime waits for threads in cooperative mode"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -81,6 +80,15 @@ def detect(facts: Facts) -> List[Finding]:
                 *(Actor(t.index, "blocking") for t in open_ones),
                 *(Actor(t.index, "waiter") for t in waiting),
             ),
-            signature=signature(KIND, ["suspension"]),
+            signature_parts=("suspension",),
         )
     ]
+
+
+DETECTOR = Detector(
+    KIND,
+    80,
+    {"suspicious": "a suspension of the runtime waits for threads in cooperative mode"},
+    "suspicious (11), or told with its root",
+    detect,
+)

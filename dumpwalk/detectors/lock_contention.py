@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import List, Set
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
-from dumpwalk.coreclr.locks.names import first_own_frame, plain
+from dumpwalk.claims.model import Actor, Finding
+from dumpwalk.core.names import plain
+from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
+from dumpwalk.detectors.detector import Detector
 from dumpwalk.locks.graph import Node
-from dumpwalk.report.model import Actor, Finding
 
 KIND = "lock-contention"
-SENTENCE = "threads wait for a lock whose owner can still go on"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -72,3 +73,12 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         actors=(Actor(owner.index, "owner"), *(Actor(t.index, "waiter") for t in waiting)),
         locks=(f"0x{lock.state.address:x}",),
     )
+
+
+DETECTOR = Detector(
+    KIND,
+    70,
+    {"none": "threads wait for a lock whose owner can still go on"},
+    "a note",
+    detect,
+)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
+from dumpwalk.claims.model import Actor, Evidence, Finding
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import first_own_frame, plain
+from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
-from dumpwalk.detectors.signature import lock_parts, signature
+from dumpwalk.detectors.detector import Detector
+from dumpwalk.detectors.signature import lock_parts
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.waits import Wait
-from dumpwalk.report.model import Actor, Evidence, Finding
 
 KIND = "lock-cycle"
 SENTENCE = "threads wait for each other's locks"
@@ -73,7 +75,8 @@ def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
         summary=tuple(summary),
         actors=tuple(Actor(t.index, "holder") for t in threads) + tuple(Actor(n.number, "waiter") for n in behind),
         locks=tuple(f"0x{k.state.address:x}" for k in locks),
-        signature=signature(KIND, lock_parts(locks, threads, facts)),
+        sentence=SELF_SENTENCE if alone else None,
+        signature_parts=tuple(lock_parts(locks, threads, facts)),
     )
 
 
@@ -126,3 +129,12 @@ def wait_evidence(facts: Facts, wait: Wait, lock: LockFact) -> Evidence:
     if wait.grade == "proved" and value is not None:
         return wording.register_evidence(wait.thread, argument, value, what, wait.how)
     return Evidence(what, None, None, wait.how, wait.grade)
+
+
+DETECTOR = Detector(
+    KIND,
+    40,
+    {"hang": SENTENCE, "suspicious": SENTENCE},
+    "hang (10); suspicious (11) where a step is not proved",
+    detect,
+)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.detectors import wording
-from dumpwalk.detectors.signature import lock_parts, signature
-from dumpwalk.report.model import Actor, Evidence, Finding
+from dumpwalk.detectors.detector import Detector
+from dumpwalk.detectors.signature import lock_parts
 
 KIND = "lock-lost-wakeup"
-SENTENCE = "threads wait for a free lock and nobody was awakened"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -62,5 +62,10 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         summary=(f"{wording.thread_words(waiting).capitalize()} wait for {lock.label}, which is free.",),
         actors=tuple(Actor(t.index, "waiter") for t in waiting),
         locks=(f"0x{lock.state.address:x}",),
-        signature=signature(KIND, lock_parts([lock], waiting, facts)),
+        signature_parts=tuple(lock_parts([lock], waiting, facts)),
     )
+
+
+DETECTOR = Detector(
+    KIND, 60, {"suspicious": "threads wait for a free lock and nobody was awakened"}, "suspicious (11)", detect
+)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import List
 
 from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.claims.model import Actor, Finding
 from dumpwalk.detectors import wording
-from dumpwalk.detectors.signature import lock_parts, signature
-from dumpwalk.report.model import Actor, Finding
+from dumpwalk.detectors.detector import Detector
+from dumpwalk.detectors.signature import lock_parts
 
 KIND = "lock-orphaned"
-SENTENCE = "threads wait for a lock whose owner thread does not exist any more"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -49,5 +49,10 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         ),
         actors=tuple(Actor(t.index, "waiter") for t in waiting),
         locks=(f"0x{lock.state.address:x}",),
-        signature=signature(KIND, lock_parts([lock], waiting, facts)),
+        signature_parts=tuple(lock_parts([lock], waiting, facts)),
     )
+
+
+DETECTOR = Detector(
+    KIND, 50, {"hang": "threads wait for a lock whose owner thread does not exist any more"}, "hang (10)", detect
+)

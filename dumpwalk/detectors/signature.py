@@ -1,25 +1,13 @@
-"""The signature of a hang: equal for two dumps of one bug, on Linux and macOS, with or without symbols.
-
-It hashes a version of itself, the finding's kind, the class of the walker and the lock's name; for lock findings the locks'
-names and the first own function above each wait, sorted. Never waiters, counts, addresses, versions or systems.
-"""
+"""What the signature of a lock finding is made of (claims/signature.py): the locks' names, and who waits where."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Iterable, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import first_own_frame, plain
-
-SIGNATURE_VERSION = "1"
-
-
-def signature(kind: str, parts: Sequence[str]) -> str:
-    """Eight hex digits over the version, the kind and the parts in the order given."""
-    text = "\n".join([SIGNATURE_VERSION, kind, *parts])
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+from dumpwalk.coreclr.locks.names import first_own_frame
 
 
 def lock_parts(locks: Iterable[LockFact], threads: Iterable[Thread], facts: Facts) -> Sequence[str]:

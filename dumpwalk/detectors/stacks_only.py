@@ -10,13 +10,14 @@ from typing import Dict, List
 
 from dumpwalk.analysis.coverage import uncaptured_lock_waits
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.coreclr.locks.names import first_own_frame, plain
+from dumpwalk.claims.model import Actor, Evidence, Finding
+from dumpwalk.core.names import plain
+from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
+from dumpwalk.detectors.detector import Detector
 from dumpwalk.locks.waits import Wait
-from dumpwalk.report.model import Actor, Evidence, Finding
 
 KIND = "stacks-only"
-SENTENCE = "threads wait for a lock whose memory is not in the dump"
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -98,3 +99,8 @@ def _pal_waits(facts: Facts) -> List[Wait]:
         if any(f.function and plain(f.function) in ENTER_NAMES for f in wait.thread.frames()[:8]):
             found.append(wait)
     return found
+
+
+DETECTOR = Detector(
+    KIND, 90, {"inconclusive": "threads wait for a lock whose memory is not in the dump"}, "inconclusive (12)", detect
+)

@@ -5,26 +5,13 @@ from __future__ import annotations
 from typing import Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.claims.model import Evidence
+from dumpwalk.claims.words import Grade
+from dumpwalk.core.names import plural, ranges
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.dispatch.audit import Element
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import NODE_NEXT
-from dumpwalk.report.model import Evidence
-
-
-def plural(count: int, noun: str, many: Optional[str] = None) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
-
-
-def ranges(indexes: Iterable[int]) -> str:
-    """`8-19 21-23` of 8..19 and 21..23."""
-    parts: List[List[int]] = []
-    for value in sorted(set(indexes)):
-        if parts and value == parts[-1][1] + 1:
-            parts[-1][1] = value
-        else:
-            parts.append([value, value])
-    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
 def bucket_words(buckets: Iterable[int]) -> str:
@@ -72,7 +59,7 @@ def node_evidence(element: Element, what: str) -> Evidence:
 
 
 def register_evidence(
-    thread: Thread, register: str, value: int, what: str, how: str, grade: str = "proved"
+    thread: Thread, register: str, value: int, what: str, how: str, grade: Grade = "proved"
 ) -> Evidence:
     return Evidence(
         what=what,

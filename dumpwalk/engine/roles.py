@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any, Optional, Tuple
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import is_lock_frame, plain
+from dumpwalk.coreclr.locks.names import is_lock_frame
 from dumpwalk.report import model
 
 _BY_FRAME: Tuple[Tuple[str, str], ...] = (

@@ -13,7 +13,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.dispatch.locate import WAYS
 from dumpwalk.debugger.open import opened
-from dumpwalk.detectors import run_all
+from dumpwalk.detectors.detector import run_all
 from dumpwalk.engine.assemble import assemble
 from dumpwalk.engine.verdict import decide
 from dumpwalk.report.model import Report
@@ -54,7 +54,8 @@ def analyze_core(
 
 def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None) -> Report:
     """Findings, verdict and report of gathered facts."""
-    findings = run_all(facts)
+    findings, failed = run_all(facts)
+    facts.coverage.extend(failed)
     verdict = decide(facts, findings)
 
     def fetch(module: Module) -> Optional[str]:

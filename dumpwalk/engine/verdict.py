@@ -6,35 +6,14 @@ coverage is enough to say so, and its sentence names the scope.
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.coverage import ownerless_lock_waits
 from dumpwalk.analysis.facts import Facts
-from dumpwalk.detectors import (
-    dispatch_cache_cycle,
-    dispatch_cache_damage,
-    dispatch_cache_stub_spin,
-    gc_suspension,
-    lock_cycle,
-    lock_lost_wakeup,
-    lock_orphaned,
-)
-from dumpwalk.report.model import Finding, Verdict
+from dumpwalk.claims.model import Finding, Verdict
+from dumpwalk.claims.words import Status
 
-EXIT_CODES = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}
-
-_SENTENCES = {
-    m.KIND: m.SENTENCE
-    for m in (
-        dispatch_cache_cycle,
-        dispatch_cache_damage,
-        dispatch_cache_stub_spin,
-        gc_suspension,
-        lock_cycle,
-        lock_lost_wakeup,
-        lock_orphaned,
-    )
-}
+EXIT_CODES: Dict[Status, int] = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}
 
 _SCOPE = "nothing stuck in native locks and the dispatch cache; managed locks not looked at"
 _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
@@ -44,25 +23,24 @@ def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
     """The verdict; never "none" where something that was needed could not be read."""
     for finding in findings:
         if finding.status in ("hang", "suspicious"):
-            sentence = _SENTENCES[finding.kind]
-            if finding.kind == lock_cycle.KIND and len([a for a in finding.actors if a.role == "holder"]) == 1:
-                sentence = lock_cycle.SELF_SENTENCE
-            return _verdict(finding.status, finding.kind, sentence, finding.signature, finding.title)
+            return _verdict(finding.status, finding.kind, finding.sentence or finding.title, finding.title, finding)
     lacking = _lacking(facts)
     if lacking is not None:
         kind, sentence, headline = lacking
         picture = next((f for f in findings if f.status == "inconclusive"), None)
-        return _verdict("inconclusive", kind, sentence, None, picture.title if picture else headline)
+        return _verdict("inconclusive", kind, sentence, picture.title if picture else headline, picture)
     sentence = _SCOPE if facts.runtime is not None else _SCOPE_NATIVE
     headline = "Nothing stuck was found in native locks" + (
         " and the dispatch cache." if facts.runtime is not None else "; the process has no .NET runtime."
     )
-    return _verdict("none", "nothing-stuck", sentence, None, headline)
+    return _verdict("none", "nothing-stuck", sentence, headline)
 
 
-def _verdict(status: str, kind: str, sentence: str, signature: Optional[str], headline: str) -> Verdict:
+def _verdict(status: Status, kind: str, sentence: str, headline: str, finding: Optional[Finding] = None) -> Verdict:
+    signature = finding.signature if finding is not None and status in ("hang", "suspicious") else None
     line = f"dumpwalk-verdict: {status} {kind}: {sentence} [sig {signature or '-'}]"
-    return Verdict(status, kind, sentence, signature, line, EXIT_CODES[status], headline)
+    decided = finding.id if finding is not None else None
+    return Verdict(status, kind, sentence, signature, line, EXIT_CODES[status], headline, decided)
 
 
 def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
 
+from dumpwalk.core.grade import Grade
+
 NodeKind = Literal[
     "thread", "lock", "chain", "gc", "class-init", "task", "thread-end", "event", "finalizer", "pool-queue", "external"
 ]
@@ -36,7 +38,7 @@ class Edge:
     source: Node
     target: Node
     kind: EdgeKind
-    grade: str
+    grade: Grade
     how: str
     fact: object = field(default=None, compare=False, repr=False)
     """What it was drawn from: a Wait, an Owner, a Walker, a Suspension, or a kind's own record."""

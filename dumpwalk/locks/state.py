@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import List, Literal, Optional, Tuple
 
+from dumpwalk.core.grade import Grade
+
 
 @dataclass(frozen=True)
 class Word:
@@ -40,7 +42,7 @@ class Owner:
     word: Optional[Word] = None
     """The word that names it."""
     holding: Holding = "exclusive"
-    grade: str = "proved"
+    grade: Grade = "proved"
 
 
 @dataclass

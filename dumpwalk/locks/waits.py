@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 from dumpwalk import limits
+from dumpwalk.core.grade import Grade
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.layouts import Layout
@@ -32,7 +33,7 @@ class Layer:
     """As Wait.kind."""
     word: Optional[int]
     lock: Optional[LockState]
-    grade: str
+    grade: Grade
     how: str
     target: Optional[Node] = None
     """What it waits for where that is no lock: the end of a thread, a task, an event."""
@@ -54,7 +55,7 @@ class Wait:
     """The address its system call waits on."""
     lock: Optional[LockState] = None
     is_crst: bool = False
-    grade: str = "unresolved"
+    grade: Grade = "unresolved"
     how: str = ""
     target: Optional[Node] = None
     """What it waits for where that is no lock."""

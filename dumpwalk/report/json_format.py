@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from functools import cache
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple, Union, get_type_hints
+from typing import Any, Callable, Dict, Iterator, List, Literal, Mapping, Sequence, Tuple, Union, get_type_hints
 
-from dumpwalk.report import model
 from dumpwalk.report.model import FailedCore, Frame, Report, Thread, Verdict
 
 Entry = Union[Report, FailedCore]
@@ -189,6 +188,8 @@ def _reader(hint: Any) -> Reader:
     if origin is Union:  # Optional[X]
         inner = _reader(next(arg for arg in hint.__args__ if arg is not type(None)))
         return lambda value, path: None if value is None else inner(value, path)
+    if origin is Literal:  # a vocabulary that grows: another version's words are read too
+        return _scalar(str)
     if origin is tuple:
         items = _list_reader(_reader(hint.__args__[0]))
         return _shared_list_reader(items) if hint.__args__[0] is Frame else items
@@ -221,7 +222,7 @@ def _shared_list_reader(items: Reader) -> Reader:
 
 
 def _object_reader(kind: Any) -> Reader:
-    hints = get_type_hints(kind, vars(model))
+    hints = get_type_hints(kind)
     specs = []
     for spec in dataclasses.fields(kind):
         required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING

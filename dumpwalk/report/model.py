@@ -9,6 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
+from dumpwalk.claims.model import Actor as Actor
+from dumpwalk.claims.model import Coverage as Coverage
+from dumpwalk.claims.model import Evidence as Evidence
+from dumpwalk.claims.model import Finding as Finding
+from dumpwalk.claims.model import Verdict as Verdict
+
 SCHEMA_VERSION = 1
 
 
@@ -18,20 +24,6 @@ class Tool:
     version: str
     lldb: Optional[str] = None
     """Version of the lldb that gave the stacks; None when the report was made without one."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    status: str
-    """hang, suspicious, inconclusive or none."""
-    kind: str
-    sentence: str
-    """The sentence of the verdict line: no count, address, id, path or host in it."""
-    signature: Optional[str]
-    line: str
-    exit_code: int
-    headline: str
-    """The answer in plain words, for people: counts and names allowed."""
 
 
 @dataclass(frozen=True)
@@ -262,57 +254,6 @@ class WaitGraph:
     nodes: Tuple[GraphNode, ...]
     edges: Tuple[GraphEdge, ...]
     cycles: Tuple[Tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    what: str
-    address: Optional[str]
-    value: Optional[str]
-    how: str
-    grade: str = "proved"
-    """proved, corroborated, inferred or unresolved."""
-    command: Optional[str] = None
-    """The lldb line that shows it."""
-    shows: Optional[str] = None
-    """Text that stands in that command's output when the claim holds."""
-
-
-@dataclass(frozen=True)
-class Actor:
-    thread: int
-    role: str
-    """holder, spinner, waiter, owner, suspender."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    id: str
-    kind: str
-    confidence: str
-    title: str
-    observed: Tuple[str, ...]
-    therefore: Tuple[str, ...]
-    consistent_with: Tuple[str, ...]
-    not_established: Tuple[str, ...]
-    evidence: Tuple[Evidence, ...]
-    repro: Tuple[str, ...]
-    status: str = "none"
-    """The verdict status that this finding can give."""
-    summary: Tuple[str, ...] = ()
-    """The answer in a few plain sentences, the first paragraph of every report."""
-    actors: Tuple[Actor, ...] = ()
-    locks: Tuple[str, ...] = ()
-    buckets: Tuple[int, ...] = ()
-    signature: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class Coverage:
-    area: str
-    status: str
-    """complete, partial or none."""
-    why: str
 
 
 @dataclass(frozen=True)

@@ -2,65 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Iterable, List, Optional, Sequence
 
+from dumpwalk.core.names import plain
+from dumpwalk.core.names import plural as plural
 from dumpwalk.report.model import Frame, Lock, Thread
 
-_OPERATOR = re.compile(
-    r"operator(?:\s*(?:\(\)|\[\]|->\*?|<=>|<<=?|>>=?|[<>]=?|[-+*/%^&|~!=,]{1,2})|\s+[^(]+)(?![A-Za-z0-9_])"
-)
-_ABI_TAG = re.compile(r"\[abi:[^\]]*\]")
-_SYMBOL_VERSION = re.compile(r"@@?[A-Z][A-Za-z]*_[\w.]+$")
-_INLINE_NAMESPACE = re.compile(r"\bstd::(?:__1|__cxx11|__ndk1)::")
-_TAIL = re.compile(
-    r"\s*(?:\b(?:const|volatile|noexcept)|&&?|\[clone[^\]]*\]|\.(?:isra|part|constprop|cold|llvm)\b[.\w]*)\s*$"
-)
-_ANONYMOUS = "(anonymous namespace)"
 INFERRED_MARK = "~"
 MANAGED = "managed code"
 """The label of a frame that the JIT made: not a name, so it carries no mark."""
 
 
 def short(function: str) -> str:
-    """`ns::T<U>::f(int) const` as `ns::T::f`, `read@GLIBC_2.2.5` as `read`. What is no C++ name comes back as it is."""
-    if "@" in function:
-        function = _SYMBOL_VERSION.sub("", function)
-    if "(" not in function and "<" not in function and "[abi:" not in function:
-        return _INLINE_NAMESPACE.sub("std::", function)
-    text = _ABI_TAG.sub("", _INLINE_NAMESPACE.sub("std::", function)).replace(_ANONYMOUS, "{anonymous}")
-    while True:
-        cut = _TAIL.sub("", text)
-        if cut == text:
-            break
-        text = cut
-    operators: List[str] = []
-
-    def keep(match: re.Match[str]) -> str:
-        operators.append(match.group().strip())
-        return f"\x00{len(operators) - 1}\x00"
-
-    text = _without_brackets(_OPERATOR.sub(keep, text))
-    if not text:
-        return function
-    text = text.split(" ")[-1] if not text.startswith(("non-virtual thunk", "virtual thunk")) else text
-    text = re.sub("\x00(\\d+)\x00", lambda m: operators[int(m.group(1))], text)
-    return text.strip() or function
-
-
-def _without_brackets(text: str) -> str:
-    """The text outside (), <>; empty when they do not balance."""
-    out: List[str] = []
-    stack: List[str] = []
-    for char in text:
-        if char in "(<":
-            stack.append(char)
-        elif char in ")>":
-            if not stack or stack.pop() != ("(" if char == ")" else "<"):
-                return ""
-        elif not stack:
-            out.append(char)
-    return "" if stack else "".join(out).strip()
+    """The function as people read it: its qualified name without arguments and templates."""
+    return plain(function)
 
 
 def mark(name: str, name_source: Optional[str]) -> str:
@@ -125,10 +80,6 @@ def ranges(numbers: Iterable[int], most: int = 0) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
-
-
-def plural(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def thread_label(thread: Thread) -> str:

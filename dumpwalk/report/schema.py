@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Set, Tuple, Union, get_type_hints
+from typing import Any, Dict, List, Literal, Set, Tuple, Union, get_type_hints
 
+from dumpwalk.claims.words import STATUSES
 from dumpwalk.report import model
 from dumpwalk.report.model import SCHEMA_VERSION, FailedCore, Report
-from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS, STATUSES
+from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS
 
 FILE = Path(__file__).with_name("report.schema.json")
 MARKER = "<!-- generated from the model by `python -m dumpwalk.report.schema`: edit schema_words.py instead -->"
@@ -24,7 +25,7 @@ _SCALARS = {str: "string", int: "integer", bool: "boolean"}
 
 def keys(kind: Any) -> List[Tuple[str, Any]]:
     """(JSON key, type) of a model class, in the order of the JSON; `summary` of the verdict included."""
-    hints = get_type_hints(kind, vars(model))
+    hints = get_type_hints(kind)
     found = [(spec.metadata.get("json", spec.name), hints[spec.name]) for spec in dataclasses.fields(kind)]
     if kind is model.Verdict:
         found.insert(2, ("summary", str))
@@ -38,6 +39,8 @@ def _schema_of(hint: Any, definitions: Dict[str, Any]) -> Dict[str, Any]:
         if "type" in inner:
             return {**inner, "type": [inner["type"], "null"]}
         return {"anyOf": [inner, {"type": "null"}]}
+    if origin is Literal:
+        return {"type": "string"}
     if origin is tuple:
         return {"type": "array", "items": _schema_of(hint.__args__[0], definitions)}
     if dataclasses.is_dataclass(hint):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Dict
 
+from dumpwalk.claims import words as grades
+
 ADDRESS_PATTERN = "^0x[0-9a-f]+$"
 ADDRESSES = frozenset(
     ("address", "base", "pc", "table", "sentinel", "lock", "mt", "token", "target", "next", "entry", "head", "tail")
@@ -14,8 +16,7 @@ ADDRESS_CLASSES = frozenset(
      "GraphNode", "Evidence")
 )  # fmt: skip
 
-STATUSES = ("hang", "suspicious", "inconclusive", "none")
-GRADES = "proved, corroborated, inferred, unresolved"
+GRADES = ", ".join(grades.GRADES)
 
 DESCRIPTIONS: Dict[str, str] = {
     "Report": "The analysis of one core.",
@@ -44,6 +45,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Verdict.line": "The whole verdict line, as it ends the text report.",
     "Verdict.exit_code": "10 hang, 11 suspicious, 12 inconclusive, 0 none; the process's unless --exit-zero was given.",
     "Verdict.headline": "The answer in plain words for people, with counts and names.",
+    "Verdict.finding": "findings[].id of the finding that decided; null where none did.",
     "Dump.path": "As given on the command line.",
     "Dump.sha256": "Hex; null unless --sha256 was given.",
     "Dump.size_bytes": "Size of the file.",
@@ -197,6 +199,8 @@ DESCRIPTIONS: Dict[str, str] = {
     "Finding.locks": "locks[].address of the locks that take part.",
     "Finding.buckets": "Bucket numbers of the chains that take part.",
     "Finding.signature": "Hash that is equal for two dumps of one bug.",
+    "Finding.sentence": "The sentence of the verdict line, should this finding decide.",
+    "Finding.signature_parts": "What the signature hashes beside its version and the kind.",
     "Coverage.area": "Such as stacks, locks, dispatch-cache, managed-locks.",
     "Coverage.status": "complete, partial or none.",
     "Coverage.why": "In a sentence.",

@@ -9,7 +9,6 @@ from dumpwalk.report.model import Evidence, Finding, Report
 from dumpwalk.report.text_chain import drawing
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
-GRADES = ("proved", "corroborated", "inferred", "unresolved")
 GRADE_COLUMNS = 14
 CLAIMS = 30
 """Claims of one finding in the text; three for each of many spinning threads say no more than those of ten."""
@@ -22,7 +21,7 @@ def main_finding(report: Report) -> Optional[Finding]:
     """The finding that the verdict tells of; None for a verdict without one."""
     verdict = report.verdict
     for finding in report.findings:
-        if finding.kind == verdict.kind:
+        if finding.id == verdict.finding or (verdict.finding is None and finding.kind == verdict.kind):
             return finding
     for finding in report.findings:
         if finding.status == verdict.status and finding.status != "none":

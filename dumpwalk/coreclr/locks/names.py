@@ -8,11 +8,10 @@ codeman.cpp, syncblk.cpp).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import List, Optional, Sequence, Tuple
 
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process
-from dumpwalk.report.names import short
 
 WRITE_LOCK = "DispatchCache::m_writeLock"
 THREAD_STORE_LOCK = "ThreadStore::m_Crst"
@@ -49,12 +48,6 @@ def is_lock_frame(frame: Frame) -> bool:
     if frame.module is not None and frame.module.name.startswith(LIBC_MODULES):
         return True
     return bool(frame.function) and plain(frame.function or "") in ENTER_NAMES
-
-
-@lru_cache(maxsize=10_000)
-def plain(function: str) -> str:
-    """A function's qualified name without arguments and template arguments."""
-    return short(function)
 
 
 def first_own_frame(frames: Sequence[Frame]) -> Optional[Frame]:

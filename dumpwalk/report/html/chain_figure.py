@@ -15,7 +15,6 @@ MOST = 4
 """Elements of the part before the loop, or of the loop, that are all drawn; of more only the ends and where somebody stands."""
 CURSORS = 4
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{4,16}\b")
-_BUCKET = re.compile(r"\bbucket (\d+)\b")
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,16 @@ def cursors(cycle: Cycle, graph: WaitGraph) -> Dict[str, List[str]]:
     labels = {node.id: node.label for node in graph.nodes}
     found: Dict[str, List[str]] = {}
     for edge in graph.edges:
-        if edge.kind == "walks" and bucket_of(labels.get(edge.target, "")) == cycle.bucket:
+        if edge.kind == "walks" and bucket_of(edge.target) == cycle.bucket:
             at = next((address for address in _ADDRESS.findall(edge.how) if address in nodes), "")
             found.setdefault(at, []).append(labels.get(edge.source, edge.source))
     return found
 
 
-def bucket_of(label: str) -> Optional[int]:
-    """The bucket that a chain's node of the wait-for graph tells of."""
-    match = _BUCKET.search(label)
-    return int(match.group(1)) if match else None
+def bucket_of(node: str) -> Optional[int]:
+    """The bucket of a chain's node of the wait-for graph, by its id: `chain-1793`."""
+    kind, _, number = node.partition("-")
+    return int(number) if kind == "chain" and number.isdigit() else None
 
 
 def figure(cycle: Cycle, graph: WaitGraph) -> ChainFigure:

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
+from dumpwalk.claims.words import STATUSES
 from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding
 from dumpwalk.report.escape import cut
 from dumpwalk.report.graphs import Drawn
@@ -19,7 +20,6 @@ from dumpwalk.report.text import STATUS_WORDS
 
 CHAINS = 6
 """Circular chains drawn; further ones are counted, and their elements stand in the tables."""
-STATUSES = ("hang", "suspicious", "inconclusive", "none")
 AREA_WORDS = (("complete", "covered"), ("partial", "in part"), ("none", "not covered"))
 
 
@@ -135,7 +135,7 @@ class Core:
         roots = {
             node.id for node in self.report.wait_graph.nodes
             if (node.lock and node.lock in finding.locks)
-            or (node.kind == "chain" and chain_figure.bucket_of(node.label) in finding.buckets)
+            or (node.kind == "chain" and chain_figure.bucket_of(node.id) in finding.buckets)
         }  # fmt: skip
         into: Dict[str, List[str]] = {}
         for edge in self.report.wait_graph.edges:
@@ -207,7 +207,7 @@ class Core:
             return self._group_of.get(first.thread, "") if len(groups) == 1 else several
         if first.thread is not None:
             return self.link("thread", first.thread)
-        bucket = chain_figure.bucket_of(first.label) if first.kind == "chain" else None
+        bucket = chain_figure.bucket_of(first.id)
         return self.link("bucket", bucket) if bucket is not None else ""
 
     # --- cache, dump, modules

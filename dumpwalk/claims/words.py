@@ -1,0 +1,16 @@
+"""The closed vocabularies of claims. Readers of reports from elsewhere must expect them to grow; code of ours may not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dumpwalk.core.grade import GRADES as GRADES
+from dumpwalk.core.grade import Extent as Extent
+from dumpwalk.core.grade import Grade as Grade
+
+Status = Literal["hang", "suspicious", "inconclusive", "none"]
+"""Of a verdict, and the one that a finding can give it: in order of precedence."""
+Role = Literal["holder", "spinner", "waiter", "owner", "suspender", "blocking", "crashed"]
+"""What a thread has to do with a finding."""
+
+STATUSES = ("hang", "suspicious", "inconclusive", "none")
