@@ -149,3 +149,6 @@ HELIX_ANSWER_BYTES = 64 << 20
 
 HELIX_FILE_BYTES = 64 << 30
 """One dump or payload of a Helix work item."""
+
+OBJECT_STACK_BYTES = 1 << 20
+"""Of each stack that `dumpwalk object --refs` searches."""

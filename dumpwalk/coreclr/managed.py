@@ -193,6 +193,24 @@ class ManagedView:
         """A field of a struct at an address (a Value's method_table and address)."""
         return self._answer(lambda: self.objects.struct_field(method_table, address, name))
 
+    def struct_fields(self, method_table: int, address: int) -> List[Tuple[str, Union[Value, Unknown]]]:
+        """(name, value) of a struct's fields; empty where its type's list cannot be read."""
+        found = self._answer(lambda: [f for f in self.field_lists.own(method_table) if not f.static])
+        if isinstance(found, Unknown):
+            return []
+        return [(f.name, self.struct_field(method_table, address, f.name)) for f in found]
+
+    def module_of(self, method_table: int) -> Union[str, Unknown]:
+        """The file name of the assembly that defines a type."""
+
+        def look() -> str:
+            name = self.types.module(method_table).name
+            if name is None:
+                raise NotRead(f"the module of 0x{method_table:x} has no name in the dump")
+            return name
+
+        return self._answer(look)
+
     def fields(self, obj: int) -> Union[List[Tuple[FieldDesc, Union[Value, Unknown]]], Unknown]:
         """Every instance field of an object, inherited ones first."""
         return self._answer(lambda: self.objects.values(obj))
