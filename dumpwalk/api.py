@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence
 
 from dumpwalk import limits
 from dumpwalk.core.process import Process
-from dumpwalk.errors import DumpwalkError, NoLldb
+from dumpwalk.errors import NoLldb, as_error
 from dumpwalk.report.model import FailedCore, Report
 
 
@@ -33,9 +33,7 @@ def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
 
     outcome = isolation.analyze_all([path], Options(modules=tuple(modules)), limits.DEFAULT_TIMEOUT_SECONDS)[0]
     if isinstance(outcome, FailedCore):
-        error = DumpwalkError(outcome.error)
-        error.exit_code, error.kind, error.help_text = outcome.exit_code, outcome.error_kind, ""
-        raise error
+        raise as_error(outcome.error, outcome.exit_code, outcome.error_kind)
     return outcome
 
 

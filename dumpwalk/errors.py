@@ -24,6 +24,13 @@ class DumpwalkError(Exception):
         return visible(" ".join(f"{self} {self.help_text}".split()))
 
 
+def as_error(sentence: str, exit_code: int, kind: str) -> DumpwalkError:
+    """An error that another process met and put into words there."""
+    error = DumpwalkError(sentence)
+    error.exit_code, error.kind, error.help_text = exit_code, kind, ""
+    return error
+
+
 class NotFound(DumpwalkError):
     kind = "not-found"
     help_text = "Check the path; a core is usually called core.PID or *_hangdump.dmp."

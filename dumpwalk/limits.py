@@ -71,6 +71,12 @@ CHILD_MEMORY_FRACTION = 0.8
 LLDB_SHARE = 0.7
 """Share of a core's time that the child with lldb may use; the rest is for the child without."""
 
+TIDYING_SECONDS = 2.0
+"""Kept of a core's time for ending its children and removing their files, where TIDYING_SHARE of it is not less."""
+
+TIDYING_SHARE = 0.1
+"""Share of a core's time kept for tidying up."""
+
 PHASES_SHARE = 0.75
 """Share of the second child's time after which no further phase begins; the rest is for detectors and the report."""
 
@@ -104,6 +110,12 @@ MODULE_IDENTITIES = 5_000
 
 UNPACKED_BYTES = 4 << 30
 """Members of archives given as modules that are unpacked, together."""
+
+UNPACKED_MEMBERS = 2_000
+"""Members of archives given as modules that are unpacked, together: removing them costs time too."""
+
+MEMBERS_OF_A_NAME = 16
+"""Members of one name, with another build than the process's, that are unpacked to say so."""
 
 ARCHIVE_BYTES = 16 << 30
 """Members of one tar that are passed over while looking for modules."""

@@ -62,7 +62,11 @@ def open_core(path: str, temp_dir: Optional[Callable[[], str]] = None) -> CoreFi
         raise CannotDecompress(f"{path} is {how} data, and there is no place to decompress it to.")
     from dumpwalk.dump import container  # 15 ms of imports that a plain core does not need
 
-    target = os.path.join(temp_dir(), "core")
+    try:
+        target = os.path.join(temp_dir(), "core")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise CannotDecompress(f"{path} is {how} data, and there is no place to decompress it to ({why}).") from error
     try:
         expanded = container.expand(path, how, target)
         inner = _head(target)

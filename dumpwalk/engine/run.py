@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 from dumpwalk.analysis.collect import collect
 from dumpwalk.analysis.facts import Facts
@@ -34,17 +34,19 @@ def analyze_core(
     path: str,
     options: Options,
     lldb: Optional[Any],
-    temp_dir: str,
+    temp_dir: Union[str, Callable[[], str]],
     progress: Progress = lambda phase: None,
     why_bare: str = "",
     close: bool = True,
 ) -> Report:
-    """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why).
+    """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why). `temp_dir` is
+    a private folder for what has to be unpacked, or what gives one.
 
     Without `close` lldb's session stays open: a process that ends anyway has the report before lldb tears anything down.
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
-    with opened(path, options.modules, lldb, lambda: temp_dir, progress, why_bare, keep_session=not close) as process:
+    folder = (lambda: temp_dir) if isinstance(temp_dir, str) else temp_dir
+    with opened(path, options.modules, lldb, folder, progress, why_bare, keep_session=not close) as process:
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Callable, List, Tuple
 
 import click
 
-from dumpwalk.errors import Usage
+from dumpwalk.errors import Usage, as_error
 from dumpwalk.front import command
-from dumpwalk.front.command import Answer, Command, Options, View
+from dumpwalk.front.command import Answer, Command, Options
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -54,16 +54,27 @@ class CommandLine:
     def look(self, command: Command, options: Options) -> Answer:
         _existing(options["modules"])
         assert command.look is not None
-        from dumpwalk import api
-        from dumpwalk.debugger.open import opened
-        from dumpwalk.scratch import folder_on_demand
+        from dumpwalk.jobs import isolation
+        from dumpwalk.jobs.job import Task
 
-        view, path, modules = View(*self.page()), options["core"], options["modules"]
-        if command.stacks:
-            with api.open_core(path, modules) as process:
-                return command.look(process, options, view)
-        with folder_on_demand() as temp_dir, opened(path, modules, None, temp_dir) as process:
-            return command.look(process, options, view)
+        width, color = self.page()
+        name = f"{command.look.__module__}:{command.look.__qualname__}"
+        arguments = {"look": name, "options": options, "width": width, "color": color}
+        task = Task(
+            options["core"],
+            tuple(options["modules"]),
+            look="dumpwalk.front.looking:in_child",
+            arguments=arguments,
+            with_lldb=command.stacks,
+        )
+        progress = Progress(options["verbose"], 1)
+        try:
+            wire = isolation.run_one(task, options["timeout"], progress)
+        finally:
+            progress.done()
+        if "error" in wire:
+            raise as_error(wire["error"], wire["exit_code"], wire["error_kind"])
+        return Answer(wire["answer"]["text"], wire["answer"]["exit_code"])
 
     def number(self, text: str, what: str) -> int:
         return command.number(text, what)

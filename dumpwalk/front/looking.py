@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+import importlib
+from typing import TYPE_CHECKING, Any, Callable, Dict, Sequence
 
 import click
 
@@ -21,7 +22,8 @@ def look_command(
 ) -> Command:
     """`look` gets the open process, the options' values and how wide the page is. With `stacks=True` lldb opens the core.
 
-    It runs within --timeout; what it raises as DumpwalkError is the one sentence that the person gets.
+    It runs within --timeout, on a command line in a child process that finds it by its name in its module. What it raises as
+    DumpwalkError is the one sentence that the person gets.
     """
 
     def run(place: Place, options: Options) -> int:
@@ -45,3 +47,11 @@ def look_command(
         **attributes,
     )
     return command
+
+
+def in_child(process: Process, arguments: Dict[str, Any]) -> Dict[str, Any]:
+    """A look, called by its name in the child that opened the process."""
+    module, _, name = arguments["look"].partition(":")
+    look = getattr(importlib.import_module(module), name)
+    answer: Answer = look(process, arguments["options"], View(arguments["width"], arguments["color"]))
+    return {"text": answer.text, "exit_code": answer.exit_code}

@@ -6,19 +6,24 @@ tears itself down for one, costs nothing.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from dumpwalk.debugger.discovery import Discovery
-from dumpwalk.jobs import worker
-from dumpwalk.jobs.worker import Job
+from dumpwalk.jobs import memory_bound
+from dumpwalk.jobs.job import Job
 
 _BLOCK = 1 << 20
+_NO_LLDB = Discovery(None, None, sys.executable, None, None, "not needed", in_process=True)
+_WRITER = 3
+"""The pipe's number in a child that is started as a program."""
 _REAP_SECONDS = 5.0
 """A killed child that is still there after this long hangs in the kernel (a dead network disk); it is left to it."""
 _MUCH_MEMORY = 2 << 30
@@ -43,10 +48,11 @@ class End:
 class Child:
     """A running child. `reader` is for select; `deadline` is in time.monotonic()'s seconds."""
 
-    def __init__(self, pid: int, reader: int, seconds: float) -> None:
+    def __init__(self, pid: int, reader: int, seconds: float, memory: int) -> None:
         self.pid = pid
         self.reader = reader
         self.seconds = seconds
+        self._memory = memory
         self.deadline = time.monotonic() + seconds
         self.phase = "starting"
         self._pending: List[bytes] = []
@@ -69,6 +75,9 @@ class Child:
             return self._finish(
                 End(self.phase, problem=f"did not finish within {self.seconds:.3g} seconds", timed_out=True)
             )
+        own = memory_bound.used(self.pid)
+        if own is not None and own > self._memory:
+            return self._finish(End(self.phase, problem=f"took more than its {self._memory >> 20:,} MiB of memory"))
         return None
 
     def kill(self) -> None:
@@ -142,11 +151,15 @@ class Child:
 
 
 def start(job: Job, discovery: Optional[Discovery]) -> Child:
-    """A child at work. `discovery` says where lldb is; None for the analysis without it."""
-    reader, writer = os.pipe()
+    """A child at work. `discovery` says where lldb is; None for work without it.
+
+    Forked where that is safe: lldb belongs to this Python, and no other thread of this process could hold a lock that the
+    child then waits for (Apple's libraries do not survive a fork at all). Else started as a program.
+    """
+    reader, writer = _pipe()
     try:
-        if discovery is not None and (not discovery.in_process or sys.platform == "darwin"):
-            pid = _spawn(job, discovery, writer)  # macOS: Apple's libraries do not survive a fork
+        if sys.platform == "darwin" or _threads() > 1 or (discovery is not None and not discovery.in_process):
+            pid = _spawn(job, discovery, writer)
         else:
             pid = _fork(job, discovery, reader, writer)
     except BaseException:
@@ -154,13 +167,41 @@ def start(job: Job, discovery: Optional[Discovery]) -> Child:
         raise
     finally:
         os.close(writer)
-    return Child(pid, reader, job.seconds)
+    return Child(pid, reader, job.seconds, job.memory)
+
+
+def _pipe() -> Tuple[int, int]:
+    """A pipe with numbers above the standard streams', which a caller may have closed, and of no use to other children."""
+    reader, writer = os.pipe()
+    return _above(reader), _above(writer)
+
+
+def _above(descriptor: int) -> int:
+    """The same open file under a higher number."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _WRITER + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _threads() -> int:
+    """Threads of this process, those that Python did not start too."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
 
 
 def _fork(job: Job, discovery: Optional[Discovery], reader: int, writer: int) -> int:
     """No signal is handled between the fork and the child's own settings: a handler would unwind the parent's stack."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    from dumpwalk.jobs import worker
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # full or closed: whoever writes next is told
     held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         pid = os.fork()
@@ -172,12 +213,15 @@ def _fork(job: Job, discovery: Optional[Discovery], reader: int, writer: int) ->
     return pid
 
 
-def _spawn(job: Job, discovery: Discovery, writer: int) -> int:
-    """A child under another interpreter, its job in the environment."""
-    from dumpwalk.debugger.other_python import command_for
+def _spawn(job: Job, discovery: Optional[Discovery], writer: int) -> int:
+    """A child under an interpreter of its own, its job in the environment."""
+    from dumpwalk.debugger.other_python import command_for, dependency_dirs
+    from dumpwalk.jobs import worker
 
-    argv, environment = command_for(discovery)
-    if discovery.embedded:  # python -m dumpwalk.debugger.inside_lldb LLDB, which becomes lldb
+    argv, environment = command_for(discovery or _NO_LLDB)
+    if discovery is None or discovery.in_process:  # this Python's own path may have been put together by its program
+        environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], *dependency_dirs()])
+    if discovery is not None and discovery.embedded:  # python -m dumpwalk.debugger.inside_lldb LLDB, which becomes lldb
         argv = [
             argv[0],
             "-c",
@@ -188,11 +232,11 @@ def _spawn(job: Job, discovery: Discovery, writer: int) -> int:
         ]
     else:
         argv = [*argv, "-c", _START.format(module="dumpwalk.jobs.worker")]
-    environment[worker.JOB_VARIABLE] = json.dumps({**job._asdict(), "writer": writer})
-    os.set_inheritable(writer, True)
-    null = os.open(os.devnull, os.O_RDWR)
+    environment[worker.JOB_VARIABLE] = json.dumps({**job._asdict(), "writer": _WRITER})
+    null = _above(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, stream) for stream in (0, 1, 2)]
+        actions.append((os.POSIX_SPAWN_DUP2, writer, _WRITER))
         return os.posix_spawn(argv[0], argv, environment, file_actions=actions)
     finally:
         os.close(null)

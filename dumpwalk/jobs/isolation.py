@@ -1,12 +1,11 @@
 """Runs the analysis of each core in a child process, so that a crash or hang of lldb is a sentence and not the end.
 
-The child is forked when this Python can import lldb (Linux), else it is started under the Python that can, or inside lldb.
-It tells its phase as it goes and sends the report as JSON over a pipe. When it dies, hangs or grows too big, a second child
-analyses the file without lldb: everything that memory proves is still reported, and coverage says what happened. No child
-outlives the parent, and no temporary file does (docs/limits.md has the details).
+A child tells its phase as it goes and sends its answer as JSON over a pipe. When it dies, hangs or grows too big, a second
+child analyses the file without lldb: everything that memory proves is still reported, and coverage says what happened. No
+child outlives the parent, and no temporary file does; the time limit holds for all of it, tidying up too (docs/limits.md has
+the details).
 
-One thread drives all children: a fork in a process of several threads may deadlock, and a sibling could keep a dead
-child's pipe open.
+One thread drives all children of a batch. Batches in several threads of one program know nothing of each other.
 """
 
 from __future__ import annotations
@@ -24,12 +23,16 @@ from dumpwalk import limits, scratch
 from dumpwalk.debugger.discovery import Discovery, discover
 from dumpwalk.engine.run import Options
 from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut, Unreadable
+from dumpwalk.jobs import memory_bound
 from dumpwalk.jobs.child import Child, End, start
-from dumpwalk.jobs.worker import Job
+from dumpwalk.jobs.job import Job, Task
 from dumpwalk.report.json_format import from_wire
 from dumpwalk.report.model import FailedCore, Report
 
 Outcome = Union[Report, FailedCore]
+Wire = Dict[str, Any]
+"""What a task gave, as plain data: `report` with its tables (json_format.to_wire), `answer` of a look, or `error` with
+`path`, `exit_code` and `error_kind`."""
 Progress = Callable[[str, str], None]
 """Called with the core's path and the phase."""
 
@@ -45,11 +48,40 @@ def analyze_all(
 
     Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    discovery = discover()
-    if not discovery.usable:
-        raise NoLldb(discovery.problem or "no usable lldb was found.")
+    tasks = [Task(path, tuple(options.modules), options.sha256) for path in paths]
+    return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
+
+
+def run_one(task: Task, timeout: float, progress: Progress = lambda path, phase: None) -> Wire:
+    """What the task gave, whatever happens to the child that does it. Raises NoLldb, Interrupted."""
+    return run_all([task], timeout, progress)[0]
+
+
+def run_all(
+    tasks: Sequence[Task],
+    timeout: float,
+    progress: Progress = lambda path, phase: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> List[Wire]:
+    """`run_one` of each, in the order given; some run side by side."""
+    discovery = None
+    if any(task.with_lldb for task in tasks):
+        discovery = discover()
+        if not discovery.usable:
+            raise NoLldb(discovery.problem or "no usable lldb was found.")
     scratch.sweep()
-    return _Batch(paths, options, timeout, discovery, progress).run(meanwhile)
+    return _Batch(tasks, timeout, discovery, progress).run(meanwhile)
+
+
+def outcome_of(wire: Wire) -> Outcome:
+    """The Report, or why there is none."""
+    if "error" in wire:
+        return FailedCore(wire["path"], wire["error"], wire["exit_code"], wire["error_kind"])
+    return from_wire(wire)
+
+
+_LOOK_SECONDS = 0.25
+"""A child's memory is looked at that often; messages are taken at once."""
 
 
 @dataclass
@@ -57,11 +89,12 @@ class _Core:
     """One core on its way: first a child with lldb, then perhaps one without."""
 
     position: int
-    path: str
+    task: Task
     folder: str
+    no_folder: str
     started: float
     child: Child
-    with_lldb: bool = True
+    with_lldb: bool
     why: str = ""
     """What happened to the child with lldb."""
     cleanup: ExitStack = field(default_factory=ExitStack)
@@ -69,16 +102,18 @@ class _Core:
 
 class _Batch:
     def __init__(
-        self, paths: Sequence[str], options: Options, timeout: float, discovery: Discovery, progress: Progress
+        self, tasks: Sequence[Task], timeout: float, discovery: Optional[Discovery], progress: Progress
     ) -> None:
-        self._paths, self._options, self._timeout = list(paths), options, timeout
+        self._tasks, self._timeout = list(tasks), timeout
         self._discovery, self._progress = discovery, progress
-        self._outcomes: Dict[int, Outcome] = {}
+        self._done: Dict[int, Wire] = {}
         self._running: List[_Core] = []
-        self._at_once = min(len(self._paths), _processors(), limits.SIDE_BY_SIDE)
+        self._at_once = min(len(self._tasks), _processors(), limits.SIDE_BY_SIDE)
+        self._memory = memory_bound.share(self._at_once)
+        self._tidying = min(limits.TIDYING_SECONDS, timeout * limits.TIDYING_SHARE)
 
-    def run(self, meanwhile: Callable[[], None]) -> List[Outcome]:
-        waiting = list(range(len(self._paths)))
+    def run(self, meanwhile: Callable[[], None]) -> List[Wire]:
+        waiting = list(range(len(self._tasks)))
         idle = [meanwhile]
         with _told_to_end():
             try:
@@ -96,39 +131,47 @@ class _Batch:
                     core.child.kill()
                 for core in self._running:
                     core.cleanup.close()
-        return [self._outcomes[position] for position in range(len(self._paths))]
+        return [self._done[position] for position in range(len(self._tasks))]
 
     def _begin(self, position: int) -> None:
         try:
             self._launch(position)
-        except OSError as error:  # no temporary folder, no more processes or files
-            path = self._paths[position]
+        except OSError as error:  # no more processes or files
+            path = self._tasks[position].path
             failed = Unreadable(f"{path}: its analysis could not be started ({error.strerror or error}).")
-            self._outcomes[position] = FailedCore(path, failed.sentence(), failed.exit_code, failed.kind)
+            self._done[position] = _failed(path, failed)
 
     def _launch(self, position: int) -> None:
+        task = self._tasks[position]
         with ExitStack() as cleanup:
-            folder = cleanup.enter_context(scratch.private_folder())
             started = time.monotonic()
-            seconds = self._timeout * limits.LLDB_SHARE
-            child = start(self._job(position, folder, True, "", seconds), self._discovery)
+            folder, no_folder = "", ""
+            try:
+                folder = cleanup.enter_context(scratch.private_folder())
+            except OSError as error:
+                no_folder = error.strerror or str(error)  # a plain core needs none
+            seconds = self._timeout * limits.LLDB_SHARE if task.with_lldb else self._timeout - self._tidying
+            job = self._job(task, folder, no_folder, task.with_lldb, "", seconds)
+            child = start(job, self._discovery if task.with_lldb else None)
             self._running.append(
-                _Core(position, self._paths[position], folder, started, child, cleanup=cleanup.pop_all())
+                _Core(position, task, folder, no_folder, started, child, task.with_lldb, cleanup=cleanup.pop_all())
             )
 
-    def _job(self, position: int, folder: str, with_lldb: bool, why: str, seconds: float) -> Job:
-        path = self._paths[position]
+    def _job(self, task: Task, folder: str, no_folder: str, with_lldb: bool, why: str, seconds: float) -> Job:
         return Job(
-            path=path,
-            file=os.path.abspath(path),
-            modules=tuple(os.path.abspath(m) for m in self._options.modules),
-            sha256=self._options.sha256,
+            path=task.path,
+            file=_absolute(task.path),
+            modules=tuple(_absolute(m) for m in task.modules),
+            sha256=task.sha256,
+            look=task.look,
+            arguments=task.arguments,
             temp_dir=folder,
+            no_temp_dir=no_folder,
             parent=os.getpid(),
             with_lldb=with_lldb,
             why_bare=why,
             seconds=seconds,
-            side_by_side=self._at_once,
+            memory=self._memory,
         )
 
     def _step(self) -> None:
@@ -138,55 +181,62 @@ class _Batch:
         poll = select.poll()  # select() cannot watch descriptors above 1023, which a caller's program may have reached
         for core in self._running:
             poll.register(core.child.reader, select.POLLIN)
-        ready = {reader for reader, _ in poll.poll(1000 * max(0.0, min(soonest - now, 0.5)))}
+        ready = {reader for reader, _ in poll.poll(1000 * max(0.0, min(soonest - now, _LOOK_SECONDS)))}
         for core in list(self._running):
             before = core.child.phase
             end = core.child.step(core.child.reader in ready)
             if core.child.phase != before:
-                self._progress(core.path, core.child.phase)
+                self._progress(core.task.path, core.child.phase)
             if end is not None:
                 self._ended(core, end)
 
     def _ended(self, core: _Core, end: End) -> None:
-        outcome = _outcome(core.path, end)
-        if outcome is None and core.with_lldb:
+        wire = end.report if end.error is None else {"path": core.task.path, **end.error}
+        if wire is None and core.with_lldb:
             core.why = f'the analysis with lldb {end.problem} in the phase "{end.phase}"'
-            left = self._timeout - (time.monotonic() - core.started)
+            left = self._timeout - self._tidying - (time.monotonic() - core.started)
             if left > 0 and self._go_on_without(core, left):
                 return
-        if outcome is None:
-            outcome = self._failure(core, end)
-        self._outcomes[core.position] = outcome
+        self._done[core.position] = wire if wire is not None else self._failure(core, end)
         self._running.remove(core)
         core.cleanup.close()
 
     def _go_on_without(self, core: _Core, seconds: float) -> bool:
         """A second child, without lldb; False when none can be started."""
         try:
-            core.child = start(self._job(core.position, core.folder, False, core.why, seconds), None)
+            core.child = start(self._job(core.task, core.folder, core.no_folder, False, core.why, seconds), None)
         except OSError:
             return False
         core.with_lldb = False
         return True
 
-    def _failure(self, core: _Core, end: End) -> FailedCore:
+    def _failure(self, core: _Core, end: End) -> Wire:
         error: DumpwalkError
-        if end.timed_out or time.monotonic() - core.started >= self._timeout:
-            error = TimedOut(f"{core.path}: no result within {self._timeout:g} seconds ({core.why}).")
+        path = core.task.path
+        if end.timed_out or time.monotonic() - core.started >= self._timeout - self._tidying:
+            after = f" ({core.why})" if core.why else ""
+            error = TimedOut(f"{path}: no result within {self._timeout:g} seconds{after}.")
         elif core.with_lldb:
-            error = DebuggerFailed(f"{core.path}: {core.why}, and no second child could be started.")
-        else:
+            error = DebuggerFailed(f"{path}: {core.why}, and no second child could be started.")
+        elif core.why:
             error = DebuggerFailed(
-                f'{core.path}: {core.why}, and the one without lldb {end.problem} in the phase "{end.phase}".'
+                f'{path}: {core.why}, and the one without lldb {end.problem} in the phase "{end.phase}".'
             )
-        return FailedCore(core.path, error.sentence(), error.exit_code, error.kind)
+        else:
+            error = Unreadable(f'{path}: the work on it {end.problem} in the phase "{end.phase}".')
+        return _failed(path, error)
 
 
-def _outcome(path: str, end: End) -> Optional[Outcome]:
-    """What a child brought back: a report, or an error that another child would meet too. None: it failed."""
-    if end.error is not None:
-        return FailedCore(path, end.error["error"], end.error["exit_code"], end.error["error_kind"])
-    return from_wire(end.report) if end.report is not None else None
+def _failed(path: str, error: DumpwalkError) -> Wire:
+    return {"path": path, "error": error.sentence(), "exit_code": error.exit_code, "error_kind": error.kind}
+
+
+def _absolute(path: str) -> str:
+    """For a child that runs elsewhere; as it is where the current folder has been removed."""
+    try:
+        return os.path.abspath(path)
+    except OSError:
+        return path
 
 
 def _processors() -> int:

@@ -1,27 +1,32 @@
-"""The child's side of isolation.py: analyse one core, tell each phase, send the report, leave.
+"""The child's side of isolation.py: do one job on one core, tell each phase, send the answer, leave.
 
-Messages are lines on a pipe, a letter and its payload: `p` the phase that begins, `r` the report as JSON (the last word),
+Messages are lines on a pipe, a letter and its payload: `p` the phase that begins, `r` the answer as JSON (the last word),
 `e` an error that the person can act on as JSON, `f` what failed, as words that continue "the analysis".
 The child never touches the parent's standard streams, ignores Ctrl-C (the parent kills it) and dies with its parent.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
+import importlib
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, NamedTuple, NoReturn, Optional
+from typing import Any, Dict, NoReturn, Optional
 
 from dumpwalk import limits
 from dumpwalk.analysis.budget import end_phases_after
 from dumpwalk.debugger.discovery import Discovery, import_lldb
+from dumpwalk.debugger.open import opened
 from dumpwalk.debugger.other_python import package_parent
 from dumpwalk.engine.run import Options, analyze_core
 from dumpwalk.errors import DebuggerFailed, DumpwalkError
+from dumpwalk.jobs import memory_bound
+from dumpwalk.jobs.job import Job
 from dumpwalk.report.json_format import to_wire
 
 JOB_VARIABLE = "DUMPWALK_JOB"
@@ -29,28 +34,8 @@ _WORDS = 300
 """Characters of an error of our own that are passed on."""
 
 
-class Job(NamedTuple):
-    """One core for one child."""
-
-    path: str
-    """As the person named it; it stands in the report."""
-    file: str
-    """Absolute: the child may run elsewhere."""
-    modules: tuple
-    sha256: bool
-    temp_dir: str
-    parent: int
-    with_lldb: bool
-    why_bare: str
-    """Without lldb: what happened to it, for the report's coverage."""
-    seconds: float
-    """Until the parent kills this child."""
-    side_by_side: int
-    """Children that share the machine's memory."""
-
-
 def run(job: Job, writer: int, discovery: Optional[Discovery]) -> NoReturn:
-    """In the child: analyse, send, and leave by os._exit so that nothing of the parent's is run twice."""
+    """In the child: do the job, send, and leave by os._exit so that nothing of the parent's is run twice."""
     try:
         _prepare(job)
         _work(job, writer, discovery)
@@ -74,6 +59,8 @@ def _prepare(job: Job) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    if null > 2:
+        os.close(null)
     _forget_current_folder()
     os.environ.pop("DEBUGINFOD_URLS", None)
 
@@ -81,7 +68,7 @@ def _prepare(job: Job) -> None:
 def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
     def progress(phase: str) -> None:
         _send(writer, "p", phase)
-        _bound_memory(job)
+        memory_bound.bound_data(job.memory, _mapped(job))
 
     try:
         lldb = None
@@ -90,11 +77,9 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
             lldb = import_lldb(discovery)
             _forget_current_folder()
         else:
+            progress("starting")
             end_phases_after(job.seconds * limits.PHASES_SHARE)
-        options = Options(modules=tuple(job.modules), sha256=job.sha256)
-        report = analyze_core(job.file, options, lldb, job.temp_dir, progress, job.why_bare, close=False)
-        answer = to_wire(report)
-        answer["report"]["dump"]["path"] = job.path
+        answer = _look(job, lldb, progress) if job.look else _report(job, lldb, progress)
     except DebuggerFailed as error:
         _send(writer, "f", f"was refused: {str(error).rstrip('.')}")
         return
@@ -104,6 +89,31 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
         _send(writer, "e", json.dumps(answer))
         return
     _send(writer, "r", json.dumps(answer, separators=(",", ":")))
+
+
+def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
+    options = Options(modules=tuple(job.modules), sha256=job.sha256)
+    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, close=False)
+    answer = to_wire(report)
+    answer["report"]["dump"]["path"] = job.path
+    return answer
+
+
+def _look(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
+    module, _, name = job.look.partition(":")
+    look = getattr(importlib.import_module(module), name)
+    with opened(job.file, job.modules, lldb, _temp_dir(job), progress, job.why_bare, keep_session=True) as process:
+        progress("looking")
+        return {"answer": look(process, job.arguments)}
+
+
+def _temp_dir(job: Job) -> Any:
+    def folder() -> str:
+        if not job.temp_dir:
+            raise OSError(errno.ENOENT, f"no temporary folder: {job.no_temp_dir}")
+        return job.temp_dir
+
+    return folder
 
 
 def _send(writer: int, kind: str, payload: str) -> None:
@@ -120,7 +130,10 @@ def _forget_current_folder() -> None:
 
     `python -m` puts it first, and lldb appends "." when its Python starts (ScriptInterpreterPython.cpp).
     """
-    here = os.getcwd() if os.path.isdir(os.curdir) else None
+    try:
+        here = os.getcwd()
+    except OSError:
+        here = None
     keep = package_parent()
     sys.path[:] = [p for p in sys.path if p == keep or (p not in ("", ".") and p != here)]
 
@@ -143,40 +156,18 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _bound_memory(job: Job) -> None:
-    """Bound private memory, so that a blow-up ends this child and nothing else. A soft limit: it grows with the core.
-
-    lldb maps a core privately and writable, which the kernel counts as data although no page of it may ever be touched:
-    the core's size is added. Called again when the core may have been decompressed.
-    """
-    import resource
-
+def _mapped(job: Job) -> int:
+    """Bytes that lldb maps of the core; dumpwalk's own mapping is a shared one and counts for nothing. Asked again and
+    again, since the core may be decompressed only now."""
+    if not job.with_lldb:
+        return 0
     sizes = [0]
-    for file in (job.file, os.path.join(job.temp_dir, "core")):
+    for file in (job.file, os.path.join(job.temp_dir, "core") if job.temp_dir else ""):
         try:
             sizes.append(os.stat(file).st_size)
         except OSError:
             continue
-    bound = memory_share(job.side_by_side) + max(sizes)
-    try:
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        soft = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ValueError, OSError):
-        pass  # a system without these limits: the time limit still holds
-
-
-def memory_share(side_by_side: int) -> int:
-    """Bytes that one of so many children may take: of the machine's memory, or of the control group's where it is less."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(file, encoding="ascii") as stream:
-                total = min(total, int(stream.read()))
-        except (OSError, ValueError):
-            continue  # no control group, or "max"
-    return int(total * limits.CHILD_MEMORY_FRACTION / max(1, side_by_side))
+    return max(sizes)
 
 
 def main() -> NoReturn:

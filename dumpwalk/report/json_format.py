@@ -167,14 +167,20 @@ def from_wire(value: Mapping[str, Any]) -> Report:
 # --- and back
 
 
-Reader = Callable[[Any, str], Any]
-_frames_of_this_report: Dict[Tuple[Any, ...], Frame] = {}
-_stacks_of_this_report: Dict[int, Tuple[Frame, ...]] = {}
-"""By the identity of a list that is part of the value being read."""
+class _Shared:
+    """What stands in several places of the report that is being read, and is read once."""
+
+    def __init__(self) -> None:
+        self.frames: Dict[Tuple[Any, ...], Frame] = {}
+        self.stacks: Dict[int, Tuple[Frame, ...]] = {}
+        """By the identity of a list that is part of the value being read."""
+
+
+Reader = Callable[[Any, str, _Shared], Any]
 
 
 def _scalar(*kinds: type) -> Reader:
-    def read(value: Any, path: str) -> Any:
+    def read(value: Any, path: str, shared: _Shared) -> Any:
         if value.__class__ not in kinds:
             raise MalformedReport(f"{path}: expected {kinds[0].__name__}, found {type(value).__name__}")
         return value
@@ -187,7 +193,7 @@ def _reader(hint: Any) -> Reader:
     origin = getattr(hint, "__origin__", None)
     if origin is Union:  # Optional[X]
         inner = _reader(next(arg for arg in hint.__args__ if arg is not type(None)))
-        return lambda value, path: None if value is None else inner(value, path)
+        return lambda value, path, shared: None if value is None else inner(value, path, shared)
     if origin is Literal:  # a vocabulary that grows: another version's words are read too
         return _scalar(str)
     if origin is tuple:
@@ -201,10 +207,10 @@ def _reader(hint: Any) -> Reader:
 
 
 def _list_reader(item: Reader) -> Reader:
-    def read(value: Any, path: str) -> Any:
+    def read(value: Any, path: str, shared: _Shared) -> Any:
         if value.__class__ is not list:
             raise MalformedReport(f"{path}: expected an array")
-        return tuple([item(part, path) for part in value])
+        return tuple([item(part, path, shared) for part in value])
 
     return read
 
@@ -212,10 +218,10 @@ def _list_reader(item: Reader) -> Reader:
 def _shared_list_reader(items: Reader) -> Reader:
     """A list that stands in several places is read once."""
 
-    def read(value: Any, path: str) -> Any:
-        found = _stacks_of_this_report.get(id(value))
+    def read(value: Any, path: str, shared: _Shared) -> Any:
+        found = shared.stacks.get(id(value))
         if found is None:
-            found = _stacks_of_this_report[id(value)] = items(value, path)
+            found = shared.stacks[id(value)] = items(value, path, shared)
         return found
 
     return read
@@ -228,13 +234,13 @@ def _object_reader(kind: Any) -> Reader:
         required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         specs.append((spec.name, spec.metadata.get("json", spec.name), _reader(hints[spec.name]), required))
 
-    def read(value: Any, path: str) -> Any:
+    def read(value: Any, path: str, shared: _Shared) -> Any:
         if value.__class__ is not dict:
             raise MalformedReport(f"{path}: expected an object")
         found = {}
         for name, key, reader, required in specs:
             if key in value:
-                found[name] = reader(value[key], f"{path}.{key}")
+                found[name] = reader(value[key], f"{path}.{key}", shared)
             elif required:
                 raise MalformedReport(f"{path}.{key}: absent")
         return kind(**found)
@@ -246,14 +252,14 @@ def _frame_reader() -> Reader:
     """Frames are read strictly and shared: equal frames of 10,000 threads become one object."""
     read_object = _object_reader(Frame)
 
-    def read(value: Any, path: str) -> Any:
+    def read(value: Any, path: str, shared: _Shared) -> Any:
         try:
             key = tuple(value.items())
-            found = _frames_of_this_report.get(key)
+            found = shared.frames.get(key)
         except (AttributeError, TypeError):
-            return read_object(value, path)  # tells what is wrong
+            return read_object(value, path, shared)  # tells what is wrong
         if found is None:
-            found = _frames_of_this_report[key] = read_object(value, path)
+            found = shared.frames[key] = read_object(value, path, shared)
         return found
 
     return read
@@ -262,7 +268,7 @@ def _frame_reader() -> Reader:
 def entry_from_dict(value: Mapping[str, Any]) -> Entry:
     """An entry of the array of several cores: a Report, or the FailedCore of a core that could not be analysed."""
     if "verdict" not in value and "error" in value:
-        failed: FailedCore = _reader(FailedCore)(value, "core")
+        failed: FailedCore = _reader(FailedCore)(value, "core", _Shared())
         return failed
     return from_dict(value)
 
@@ -272,9 +278,5 @@ def from_dict(value: Mapping[str, Any]) -> Report:
 
     Raises MalformedReport, with the path of the key, where one is absent or of another type.
     """
-    try:
-        report: Report = _reader(Report)(value, "report")
-    finally:
-        _frames_of_this_report.clear()
-        _stacks_of_this_report.clear()
+    report: Report = _reader(Report)(value, "report", _Shared())
     return report
