@@ -77,6 +77,9 @@ TIDYING_SECONDS = 2.0
 TIDYING_SHARE = 0.1
 """Share of a core's time kept for tidying up."""
 
+SEARCH_SHARE = 0.3
+"""Share of a child's time for looking through the folders and archives given as modules; then it goes on without the rest."""
+
 PHASES_SHARE = 0.75
 """Share of the second child's time after which no further phase begins; the rest is for detectors and the report."""
 

@@ -53,8 +53,8 @@ def folder_on_demand() -> Iterator[Callable[[], str]]:
 def sweep() -> int:
     """Remove folders of runs that were killed; returns how many. Raises nothing: it is housekeeping."""
     removed = 0
-    top = tempfile.gettempdir()
     try:
+        top = tempfile.gettempdir()
         with os.scandir(top) as entries:
             names = [entry.name for entry in entries if entry.name.startswith(PREFIX)]
     except OSError:

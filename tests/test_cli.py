@@ -46,7 +46,6 @@ def test_missing_file_and_directory(dumpwalk_command: Run, tmp_path: Path) -> No
     [
         (["-o", "report.pdf"], "names no format"),
         (["-o", "no/such/folder/report.json"], "cannot be written"),
-        (["-m", "no/such/folder"], "no such file or folder"),
         (["--format", "pdf"], "pdf"),
         (["--timeout", "0"], "0"),
     ],
@@ -170,3 +169,10 @@ def test_help_of_every_command_imports_no_lldb() -> None:
 def test_no_color_and_no_progress_without_a_terminal(dumpwalk_command: Run) -> None:
     done = dumpwalk_command("analyze", unpack_core("native-abba"), env={**os.environ, "NO_COLOR": ""})
     assert "\x1b" not in done.stdout and done.stderr == ""
+
+
+def test_a_missing_module_folder_does_not_stop_the_analysis(dumpwalk_command: Run) -> None:
+    done = dumpwalk_command("analyze", unpack_core("native-abba"), "-m", "no/such/folder", "-f", "json")
+    assert done.returncode == 10 and json.loads(done.stdout)["verdict"]["kind"] == "lock-cycle"
+    assert done.stderr == "dumpwalk: --modules no/such/folder: there is no such file or folder; going on without it.\n"
+    assert any("no/such/folder" in note for note in json.loads(done.stdout)["dump"]["notes"])

@@ -216,7 +216,6 @@ def test_explain() -> None:
         ("analyze -f pdf", "'pdf' is not one of"),
         ("analyze -o report.xyz", "names no format"),
         ("analyze -o /no/such/folder/r.md", "cannot be written"),
-        ("analyze -m /no/such/folder", "no such file or folder"),
         ("analyze some.core", "doesn't take any arguments"),
         ("walk", "ADDRESS"),
         ("walk zzz", "not a number"),
@@ -227,6 +226,11 @@ def test_explain() -> None:
 )
 def test_errors_are_sentences(command: str, words: str) -> None:
     assert words in sentence(batch([f"dumpwalk {command}"]))
+
+
+def test_a_missing_module_folder_does_not_stop_the_analysis(core: Path) -> None:
+    done = batch([load(core), "dumpwalk analyze -m /no/such/folder"])
+    assert VERDICT in done.output and "/no/such/folder: there is no such file or folder" in done.output + done.errors
 
 
 def test_an_option_that_there_is_not_is_refused_by_lldb_itself() -> None:

@@ -15,11 +15,10 @@ from typing import Dict, List, Optional, Tuple
 import pytest
 
 from dumpwalk import limits
-from dumpwalk.binaries.index import identity_of
+from dumpwalk.binaries.index import ModuleIndex, identity_of
 from dumpwalk.binaries.search import Match, ModuleSearch, fetch_command
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.dump.preflight import open_core
-from dumpwalk.errors import DumpwalkError, NotFound, Unreadable
 from tests import elfwriter as w
 from tests import machowriter
 
@@ -186,11 +185,10 @@ def test_depth_and_count_are_bounded(places: Path, monkeypatch: pytest.MonkeyPat
 
 def test_paths_that_do_not_exist_or_cannot_be_read(places: Path) -> None:
     core = core_of(places)
-    with pytest.raises(NotFound, match="given as modules"):
-        ModuleSearch(core, [str(places / "none")])
     os.mkfifo(places / "pipe")
-    with pytest.raises(Unreadable):
-        ModuleSearch(core, [str(places / "pipe")])
+    with ModuleSearch(core, [str(places / "none"), str(places / "pipe"), str(places / "m")]) as search:
+        missing, pipe = search.notes
+    assert missing.endswith("none, given as modules, does not exist") and "neither a folder nor a regular file" in pipe
 
 
 def zip_of(members: Dict[str, bytes], links: Tuple[str, ...] = ()) -> bytes:
@@ -324,11 +322,34 @@ def test_damaged_archives_end_in_a_note_at_most(places: Path) -> None:
     assert notes > 20 and not list((places / "tmp").iterdir())
 
 
-def test_unpacked_files_are_gone_when_a_later_path_is_wrong(places: Path) -> None:
+def test_unpacked_files_are_gone_when_a_later_path_breaks(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = put(places / "m", zip_of(MEMBERS), "a.zip")
-    with pytest.raises(DumpwalkError):
-        ModuleSearch(core_of(places), [archive, str(places / "none")])
+    real = ModuleIndex.add
+
+    def add(self: ModuleIndex, path: str) -> None:
+        real(self, path)
+        if path.endswith("none2"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ModuleIndex, "add", add)
+    (places / "none2").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        ModuleSearch(core_of(places), [archive, str(places / "none2")])
     assert not list((places / "tmp").iterdir())
+
+
+def test_members_of_one_name_are_not_all_unpacked(places: Path) -> None:
+    """Each costs a file that has to be removed again within the time limit; files of the process's own build go first."""
+    many = zip_of({**{f"d{i}/{NAME}": w.image(WRONG) for i in range(100)}, f"last/{NAME}": w.image(RIGHT)})
+    with ModuleSearch(core_of(places), [put(places / "m", many, "a.zip")]) as search:
+        assert len(list((places / "tmp").rglob(NAME))) == limits.MEMBERS_OF_A_NAME + 1
+        assert search.find(core_of(places).images[0]).match == "matched"
+
+
+def test_a_search_that_takes_too_long_is_ended_with_a_note(places: Path) -> None:
+    archive = put(places / "m", zip_of(MEMBERS), "a.zip")
+    with ModuleSearch(core_of(places), [archive], seconds=0) as search:
+        assert search.notes == ("looking for module files took too long and was ended early",)
 
 
 def fat(slices: List[Tuple[Tuple[int, int], bytes]]) -> bytes:

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import stat
+import time
 from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from dumpwalk import limits
@@ -49,13 +50,23 @@ def _identity(stream: IO[bytes], size: int) -> Optional[Identity]:
 class ModuleIndex:
     """Files by base name. `wanted_names` and `wanted_ids` say which members of archives are worth unpacking."""
 
-    def __init__(self, wanted_names: Set[str], wanted_ids: Set[str], folder: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        wanted_names: Set[str],
+        wanted_ids: Set[str],
+        folder: Callable[[], str],
+        seconds: Optional[float] = None,
+    ) -> None:
+        """`folder` gives a place for unpacked members; after `seconds` no further file or member is looked at."""
         self.by_name: Dict[str, List[str]] = {}
         self.notes: List[str] = []
         """Sentences on what was not looked at."""
         self._names, self._ids, self._folder = wanted_names, wanted_ids, folder
         self._by_id: Optional[Dict[str, List[str]]] = None
         self._count = 0
+        self._until = None if seconds is None else time.monotonic() + seconds
+        self._members = 0
+        self._of_name: Dict[str, int] = {}
         self._unpacked = 0
 
     def add(self, path: str) -> None:
@@ -129,6 +140,8 @@ class ModuleIndex:
                     listed = sorted(entries, key=lambda e: e.name)
             except OSError:
                 continue
+            if self._late():
+                return
             for entry in listed:
                 try:
                     if entry.is_dir():
@@ -165,12 +178,20 @@ class ModuleIndex:
                 if count >= limits.ARCHIVE_MEMBERS:
                     self.notes.append(f"only {count} members of an archive were looked at")
                     return
+                if self._late():
+                    return
                 base = name.replace("\\", "/").rsplit("/", 1)[-1]
                 head = stream.read(_HEAD)
-                if not (base in self._names or self._matches(head)) or not head.startswith(
-                    (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba")
-                ):
+                if not head.startswith((b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba")):
                     continue
+                if not self._matches(head):
+                    if base not in self._names or self._of_name.get(base, 0) >= limits.MEMBERS_OF_A_NAME:
+                        continue
+                    self._of_name[base] = self._of_name.get(base, 0) + 1
+                if self._members >= limits.UNPACKED_MEMBERS:
+                    self.notes.append(f"only {self._members:,} members of the archives were unpacked")
+                    return
+                self._members += 1
                 self._unpacked += size
                 if self._unpacked > limits.UNPACKED_BYTES:
                     self.notes.append("the archive's members are too large to be unpacked")
@@ -179,6 +200,14 @@ class ModuleIndex:
         except damage as error:
             reason = str(error) or type(error).__name__
             self.notes.append(f"an archive given as modules is damaged or of an unknown kind ({reason[:200]})")
+
+    def _late(self) -> bool:
+        if self._until is None or time.monotonic() < self._until:
+            return False
+        note = "looking for module files took too long and was ended early"
+        if note not in self.notes:
+            self.notes.append(note)
+        return True
 
     def _matches(self, head: bytes) -> bool:
         identity = _identity(io.BytesIO(head), len(head))

@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Ty
 from dumpwalk.binaries.index import Identity, ModuleIndex, identity_of
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.memory import FileMemory
+from dumpwalk.errors import DumpwalkError
 from dumpwalk.images import elf_image, macho_image
 from dumpwalk.images.image_memory import ImageMemory, open_regular
 
@@ -34,9 +35,15 @@ class Match(NamedTuple):
 
 
 class ModuleSearch:
-    """A context manager: unpacked archive members are gone at its end. Raises NotFound, Unreadable for `paths`."""
+    """A context manager: unpacked archive members are gone at its end. A path that cannot be read is told in `notes`."""
 
-    def __init__(self, core: CoreFile, paths: Sequence[str], temp_dir: Optional[Callable[[], str]] = None) -> None:
+    def __init__(
+        self,
+        core: CoreFile,
+        paths: Sequence[str],
+        temp_dir: Optional[Callable[[], str]] = None,
+        seconds: Optional[float] = None,
+    ) -> None:
         self._core = core
         self._temp_dir = temp_dir
         self._unpacked: Optional[str] = None
@@ -44,10 +51,13 @@ class ModuleSearch:
         self._identities: Dict[str, Optional[Identity]] = {}
         names = {_base(image.path) for image in core.images}
         ids: Set[str] = {image.build_id for image in core.images if image.build_id}
-        self._index = ModuleIndex(names, ids, self._folder)
+        self._index = ModuleIndex(names, ids, self._folder, seconds)
         try:
             for path in paths:
-                self._index.add(path)
+                try:
+                    self._index.add(path)
+                except DumpwalkError as error:  # what was asked for is the core: names may lack, the rest does not
+                    self._index.notes.append(str(error).rstrip("."))
         except BaseException:
             self.close()
             raise

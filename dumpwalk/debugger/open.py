@@ -37,20 +37,21 @@ def opened(
     progress: Callable[[str], None] = lambda phase: None,
     why_bare: str = "",
     keep_session: bool = False,
+    search_seconds: Optional[float] = None,
 ) -> Iterator[Process]:
     """The process in a core file, for the time of the `with` block: every file that was opened is closed after it.
 
     `modules` are folders, files or archives with the process's own binaries. `lldb` is the module, or None for the process
     without it (`why_bare` says why). `temp_dir` gives a private folder where one is needed, for a compressed core or an
     archive of modules; who gives it removes it. With `keep_session` lldb's own session stays open: a process that ends
-    anyway has its answer before lldb tears anything down. Raises DumpwalkError when the file is no core that can be read or
-    lldb refuses it.
+    anyway has its answer before lldb tears anything down. `search_seconds` bounds the look through `modules`.
+    Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     with ExitStack() as stack:
         progress("reading the core's headers")
         core = open_core(path, temp_dir)
         progress("matching modules")
-        search = stack.enter_context(ModuleSearch(core, modules, temp_dir))
+        search = stack.enter_context(ModuleSearch(core, modules, temp_dir, search_seconds))
         found = [(image, search.find(image)) for image in core.images]
         core = replace(core, notes=(*core.notes, *search.notes))
         source = stack.enter_context(Source.of_core(core))

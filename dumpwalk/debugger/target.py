@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -173,6 +174,7 @@ def _from_core(
     search = stack.enter_context(ModuleSearch(core, paths))
     modules, files = _core_modules(lldb, target, core, search, source.memory)
     source.add_files(files)
+    source.core = replace(core, notes=(*core.notes, *search.notes))
     symbols = LldbSymbols(lldb, target)
     unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
     threads = []

@@ -38,6 +38,7 @@ def analyze_core(
     progress: Progress = lambda phase: None,
     why_bare: str = "",
     close: bool = True,
+    search_seconds: Optional[float] = None,
 ) -> Report:
     """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why). `temp_dir` is
     a private folder for what has to be unpacked, or what gives one.
@@ -46,7 +47,7 @@ def analyze_core(
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     folder = (lambda: temp_dir) if isinstance(temp_dir, str) else temp_dir
-    with opened(path, options.modules, lldb, folder, progress, why_bare, keep_session=not close) as process:
+    with opened(path, options.modules, lldb, folder, progress, why_bare, not close, search_seconds) as process:
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None

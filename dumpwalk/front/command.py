@@ -7,6 +7,7 @@ from the same description.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
@@ -46,6 +47,13 @@ class Place(Protocol):
 
     def page(self) -> Tuple[int, bool]:
         """(columns, colour) of where `say` goes."""
+
+
+def note_missing(place: Place, options: Options) -> None:
+    """Say which module paths are not there. What was asked for is the core, so the work goes on without them."""
+    for path in options["modules"]:
+        if not os.path.exists(path):
+            place.note(f"--modules {path}: there is no such file or folder; going on without it.")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+from typing import TYPE_CHECKING, Callable, List, Tuple
 
 import click
 
-from dumpwalk.errors import Usage, as_error
+from dumpwalk.errors import as_error
 from dumpwalk.front import command
-from dumpwalk.front.command import Answer, Command, Options
+from dumpwalk.front.command import Answer, Command, Options, note_missing
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -26,7 +26,7 @@ class CommandLine:
         from dumpwalk.engine.run import Options as EngineOptions
         from dumpwalk.jobs import isolation
 
-        _existing(options["modules"])
+        note_missing(self, options)
         cores = options["cores"] if "cores" in options else [options["core"]]
         modules = list(options["modules"])
         if options["fetch"] or options["server"]:
@@ -52,7 +52,7 @@ class CommandLine:
         return found
 
     def look(self, command: Command, options: Options) -> Answer:
-        _existing(options["modules"])
+        note_missing(self, options)
         assert command.look is not None
         from dumpwalk.jobs import isolation
         from dumpwalk.jobs.job import Task
@@ -121,9 +121,3 @@ class Progress:
     def done(self) -> None:
         if self._shown:
             click.echo("\r\x1b[K", err=True, nl=False)
-
-
-def _existing(modules: Any) -> None:
-    for path in modules:
-        if not os.path.exists(path):
-            raise Usage(f"--modules {path}: there is no such file or folder.")

@@ -10,7 +10,7 @@ import lldb
 from dumpwalk import api
 from dumpwalk.errors import Usage
 from dumpwalk.front import command, output
-from dumpwalk.front.command import Answer, Command, Options, View
+from dumpwalk.front.command import Answer, Command, Options, View, note_missing
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -33,7 +33,7 @@ class Session:
             raise KeyboardInterrupt
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
-        _existing(options["modules"])
+        note_missing(self, options)
         found = api.analyze_target(self.target, options["modules"], self.check)
         if options["redact"]:
             from dumpwalk.report.redact import redact
@@ -44,7 +44,7 @@ class Session:
     def look(self, command: Command, options: Options) -> Answer:
         from dumpwalk.debugger.target import process_of_target
 
-        _existing(options["modules"])
+        note_missing(self, options)
         assert command.look is not None
         with process_of_target(lldb, self.target, options["modules"], self.check) as process:
             return command.look(process, options, View(*self.page()))
@@ -61,7 +61,7 @@ class Session:
         self.result.PutCString(text.rstrip("\n"))
 
     def note(self, sentence: str) -> None:
-        self.say(sentence)
+        self.result.AppendWarning(sentence)
 
     def page(self) -> Tuple[int, bool]:
         """Of the session's terminal; plain and of a file's width when output goes elsewhere."""
@@ -70,9 +70,3 @@ class Session:
             return output.FILE_WIDTH, False
         color = self.debugger.GetUseColor() and not os.environ.get("NO_COLOR")
         return max(60, min(self.debugger.GetTerminalWidth(), 200)), bool(color)
-
-
-def _existing(modules: Any) -> None:
-    for path in modules:
-        if not os.path.exists(path):
-            raise Usage(f"--modules {path}: there is no such file or folder.")

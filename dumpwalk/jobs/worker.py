@@ -93,7 +93,8 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
 
 def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
     options = Options(modules=tuple(job.modules), sha256=job.sha256)
-    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, close=False)
+    seconds = job.seconds * limits.SEARCH_SHARE
+    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds)
     answer = to_wire(report)
     answer["report"]["dump"]["path"] = job.path
     return answer
@@ -102,7 +103,8 @@ def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
 def _look(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
     module, _, name = job.look.partition(":")
     look = getattr(importlib.import_module(module), name)
-    with opened(job.file, job.modules, lldb, _temp_dir(job), progress, job.why_bare, keep_session=True) as process:
+    seconds = job.seconds * limits.SEARCH_SHARE
+    with opened(job.file, job.modules, lldb, _temp_dir(job), progress, job.why_bare, True, seconds) as process:
         progress("looking")
         return {"answer": look(process, job.arguments)}
 
