@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_a_command_is_one_file_for_the_command_line_lldb_and_the_documentation(a
     node = truth_of("hang-self")["head"]
     run = added + "\nfrom dumpwalk.front.cli import main; main({!r})"
     listing = python(run.format(["--help"])).stdout
-    assert "eight-bytes  Eight bytes of memory." in listing
+    assert re.search(r"^  eight-bytes +Eight bytes of memory\.$", listing, re.MULTILINE), listing
     done = python(run.format(["eight-bytes", str(core), node]))
     assert done.returncode == 11 and done.stdout.startswith("27 threads, "), done.stderr
     page = python(

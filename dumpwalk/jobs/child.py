@@ -55,6 +55,8 @@ class Child:
         self._memory = memory
         self.deadline = time.monotonic() + seconds
         self.phase = "starting"
+        self.begun: List[str] = []
+        """Phases that began and were not yet told to anyone; whoever tells them takes them out."""
         self._pending: List[bytes] = []
         self._failure = ""
         self._end: Optional[End] = None
@@ -105,6 +107,7 @@ class Child:
     def _message(self, kind: str, payload: bytes) -> None:
         if kind == "p":
             self.phase = payload.decode("utf-8", "replace")
+            self.begun.append(self.phase)
         elif kind == "f":
             self._failure = payload.decode("utf-8", "replace")
         elif kind in ("r", "e"):

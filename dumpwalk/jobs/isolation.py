@@ -183,10 +183,10 @@ class _Batch:
             poll.register(core.child.reader, select.POLLIN)
         ready = {reader for reader, _ in poll.poll(1000 * max(0.0, min(soonest - now, _LOOK_SECONDS)))}
         for core in list(self._running):
-            before = core.child.phase
             end = core.child.step(core.child.reader in ready)
-            if core.child.phase != before:
-                self._progress(core.task.path, core.child.phase)
+            for phase in core.child.begun:
+                self._progress(core.task.path, phase)
+            core.child.begun.clear()
             if end is not None:
                 self._ended(core, end)
 
