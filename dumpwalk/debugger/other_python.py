@@ -76,8 +76,13 @@ class Probe:
     why: str = ""
 
 
-def run_quietly(argv: Sequence[str], environ: Mapping[str, str]) -> Optional[subprocess.CompletedProcess[str]]:
-    """Run a program without input; None where it cannot be started or does not end in ANSWER_SECONDS."""
+def run_quietly(
+    argv: Sequence[str], environ: Mapping[str, str], folder: Optional[str] = None
+) -> Optional[subprocess.CompletedProcess[str]]:
+    """Run a program without input, in `folder` where one is given.
+
+    None where it cannot be started or does not end in ANSWER_SECONDS.
+    """
     env = {k: v for k, v in environ.items() if k not in ("DEBUGINFOD_URLS", "PYTHONHOME", "__PYVENV_LAUNCHER__")}
     try:
         return subprocess.run(
@@ -87,6 +92,7 @@ def run_quietly(argv: Sequence[str], environ: Mapping[str, str]) -> Optional[sub
             text=True,
             errors="replace",
             env=env,
+            cwd=folder,
             timeout=ANSWER_SECONDS,
             check=False,
         )

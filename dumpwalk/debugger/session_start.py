@@ -72,7 +72,8 @@ def _failure(binary: str, environ: Mapping[str, str], pythonpath: Optional[str])
     if pythonpath is not None:
         rest = env.get("PYTHONPATH")
         env["PYTHONPATH"] = pythonpath + (os.pathsep + rest if rest else "")
-    done = run_quietly([binary, "--no-lldbinit", "-b", "-o", _QUESTION], env)
+    # elsewhere than in the current folder: the Python inside lldb imports what lies there
+    done = run_quietly([os.path.abspath(binary), "--no-lldbinit", "-b", "-o", _QUESTION], env, folder=os.sep)
     if done is None:
         return "it could not be run or did not end"
     if _ANSWER in done.stdout:

@@ -1,7 +1,7 @@
 """A `Process` out of a target that is already open in somebody's lldb session: a core or a live, stopped process.
 
 Nothing is loaded, added, removed or set: the session's own modules, threads and frames are used as they are. Where the
-target is a core whose file can be read (SBProcess.GetCoreFile, lldb 19 and later), memory, registers and thread ids come
+target is a core whose file is known (core_path.py) and can be read, memory, registers and thread ids come
 from the file, as on the command line: lldb shows no orig_rax, and reads slower. Else all comes through lldb.
 """
 
@@ -19,6 +19,7 @@ from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, Process, Thread
+from dumpwalk.debugger.core_path import core_paths
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
 from dumpwalk.debugger.source import Source
@@ -114,17 +115,14 @@ def _selection(process: Any) -> Callable[[], None]:
 
 def _core_of(process: Any) -> Optional[CoreFile]:
     """The core's file as dumpwalk reads it; None when it is not known, not readable or not what lldb has loaded."""
-    if not hasattr(process, "GetCoreFile"):
-        return None
-    spec = process.GetCoreFile()
-    path = spec.fullpath if spec.IsValid() else None
-    if not path:
-        return None
-    try:
-        core = open_core(path, _no_expansion)
-    except DumpwalkError:
-        return None
-    return core if _same(process, core) else None
+    for path in core_paths(process):
+        try:
+            core = open_core(path, _no_expansion)
+        except DumpwalkError:
+            continue
+        if _same(process, core):
+            return core
+    return None
 
 
 def _no_expansion() -> NoReturn:
