@@ -33,7 +33,13 @@ def commands() -> List[Tuple[str, click.Command]]:
     """(name, command) in the order of the table."""
     context = click.Context(program)
     found = [(name, program.get_command(context, name)) for name in program.list_commands(context)]
-    return [(name, command) for name, command in found if command is not None]
+    flat: List[Tuple[str, click.Command]] = []
+    for name, command in found:
+        if command is not None:
+            flat.append((name, command))
+        if isinstance(command, click.Group):
+            flat += [(f"{name} {word}", below) for word, below in command.commands.items()]
+    return flat
 
 
 def option_names(option: click.Option) -> str:
@@ -80,6 +86,8 @@ def usage(name: str, command: click.Command) -> str:
         if isinstance(parameter, click.Argument):
             word = parameter.metavar or (parameter.name or "").upper()
             arguments.append(word if parameter.required else f"[{word}]")
+    if isinstance(command, click.Group):
+        return f"dumpwalk {name} COMMAND"
     own = any(isinstance(p, click.Option) for p in command.params)
     return " ".join(["dumpwalk", name, *(["[OPTIONS]"] if own else []), *arguments])
 
@@ -101,7 +109,8 @@ def section(name: str, command: click.Command) -> str:
 def page() -> str:
     general = ["## dumpwalk", paragraphs(program.help or ""), paragraphs(program.epilog or "")]
     rows = [
-        f"| [`{name}`](#dumpwalk-{name}) | {cell(command.get_short_help_str(200))} |" for name, command in commands()
+        f"| [`{name}`](#dumpwalk-{name.replace(' ', '-')}) | {cell(command.get_short_help_str(200))} |"
+        for name, command in commands()
     ]
     general.append("\n".join(["| command | what it does |", "| --- | --- |", *rows]))
     general.append(

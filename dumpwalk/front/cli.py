@@ -6,14 +6,14 @@ import difflib
 import inspect
 import os
 import sys
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 import click
 
 from dumpwalk import __version__
 from dumpwalk.errors import DumpwalkError
 from dumpwalk.front import commands, parameters
-from dumpwalk.front.command import Command
+from dumpwalk.front.command import Command, Group
 from dumpwalk.front.command_line import CommandLine
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -91,7 +91,16 @@ def examples_text(examples: Any) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}\n      {what}" for line, what in examples) if examples else ""
 
 
-def _click_command(name: str, told: Command) -> click.Command:
+def _click_command(name: str, told: Union[Command, Group]) -> click.Command:
+    if isinstance(told, Group):
+        return click.Group(
+            name,
+            commands={n: _click_command(n, c) for n, c in told.commands.items()},
+            help=inspect.cleandoc(told.help),
+            epilog=examples_text(told.examples),
+            short_help=told.summary(),
+            context_settings=CONTEXT,
+        )
     params = list(told.parameters)
     if not any("--verbose" in p.opts for p in params):
         params.append(parameters.verbose())

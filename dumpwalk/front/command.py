@@ -95,6 +95,21 @@ class Command:
         return self.help.strip().split("\n\n")[0]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Commands of one word, a folder of commands: `dumpwalk triage list`. Never in lldb."""
+
+    help: str
+    commands: Dict[str, Command]
+    """By name, in the order of lists."""
+    examples: Tuple[Tuple[str, str], ...] = ()
+    rank: int = 500
+    in_lldb: bool = False
+
+    def summary(self) -> str:
+        return self.help.strip().split("\n\n")[0]
+
+
 class Option(click.Option):
     """An option. `lldb` is lldb's name for its kind of value (for help and completion there); None keeps it out of
     sessions: options about files, child processes and exit codes."""

@@ -1,19 +1,22 @@
-"""The table of commands, found by walking this folder: a command is added by adding its file, and by nothing else."""
+"""The table of commands, found by walking this folder: a command is added by adding its file, and by nothing else.
+
+A folder in it is a group of commands; its __init__.py sets COMMAND too.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Dict, List
+from typing import Dict, List, Union
 
-from dumpwalk.front.command import Command
+from dumpwalk.front.command import Command, Group
 
 
-def find(name: str) -> Command:
+def find(name: str) -> Union[Command, Group]:
     """The command of that name. Imports its file only. Raises KeyError where there is none."""
     if name not in names():
         raise KeyError(name)
-    command: Command = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").COMMAND
+    command: Union[Command, Group] = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").COMMAND
     return command
 
 
@@ -22,7 +25,16 @@ def names() -> List[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def table() -> Dict[str, Command]:
+def table() -> Dict[str, Union[Command, Group]]:
     """Every command by name, in the order of lists."""
     found = {name: find(name) for name in names()}
+    return dict(sorted(found.items(), key=lambda entry: (entry[1].rank, entry[0])))
+
+
+def commands_of(package: str, path: List[str]) -> Dict[str, Command]:
+    """The commands of a group's folder, in the order of lists."""
+    modules = [m.name for m in pkgutil.iter_modules(path)]
+    found: Dict[str, Command] = {
+        n.replace("_", "-"): importlib.import_module(f"{package}.{n}").COMMAND for n in modules
+    }
     return dict(sorted(found.items(), key=lambda entry: (entry[1].rank, entry[0])))

@@ -55,6 +55,7 @@ def _analyze(place: Place, dumps: List[str], modules: List[str], options: Option
     from dumpwalk.front import commands
 
     analyze = commands.find("analyze")
+    assert isinstance(analyze, Command)
     words = [*dumps, "-f", options["kind"]]
     for path in modules:
         words += ["-m", path]

@@ -1,0 +1,64 @@
+"""The team's page: every signature with its hits by day, in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import Any, Dict, List, Sequence
+
+from dumpwalk.triage.store import WINDOWS, Seen, Store
+from dumpwalk.triage.views import _sentence, _state_word, _when
+
+DAYS = 30
+_BAR, _HEIGHT = 4, 28
+
+
+def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    days = store.by_day(at, DAYS)
+    about = store.runtimes([s.key for s in found])
+    rows = [_row(store, s, days.get(s.key, [0] * DAYS), about.get(s.key, {}), at) for s in found]
+    total = {name: sum(s.windows[name] for s in found) for name, _ in WINDOWS}
+    return str(
+        environment.get_template("page.html.j2").render(
+            rows=rows, at=_when(at), total=total, windows=[name for name, _ in WINDOWS], days=DAYS
+        )
+    )
+
+
+def _row(store: Store, one: Seen, days: List[int], about: Dict[str, List[str]], at: datetime) -> Dict[str, Any]:
+    newest = store.dumps(one.key, 1)
+    most = max(days) or 1
+    bars = [
+        {
+            "x": i * (_BAR + 1),
+            "height": max(round(n / most * _HEIGHT), 2) if n else 0,
+            "title": f"{(at - timedelta(days=DAYS - 1 - i)).strftime('%Y-%m-%d')}: {n}",
+        }
+        for i, n in enumerate(days)
+    ]
+    return {
+        "one": one,
+        "state": _state_word(one),
+        "sentence": _sentence(one.line),
+        "first": _when(one.first_seen)[:10],
+        "last": _when(one.last_seen)[:16].replace("T", " "),
+        "link": newest[0]["link"]
+        if newest and str(newest[0]["link"] or "").startswith(("http://", "https://"))
+        else None,
+        "runtimes": about.get("runtimes", []),
+        "systems": about.get("systems", []),
+        "bars": bars,
+        "bar": _BAR,
+        "height": _HEIGHT,
+        "width": DAYS * (_BAR + 1),
+        "peak": max(days),
+    }
