@@ -215,7 +215,13 @@ def test_commands_named_anywhere_exist(page: Path):
         if name.startswith("core."):
             words.insert(1, name := "analyze")
         assert name in COMMANDS, f"{page.name}: there is no `dumpwalk {name}` ({text!r})"
-        known = {spelling for parameter in COMMANDS[name].params for spelling in parameter.opts} | {
+        command = COMMANDS[name]
+        if isinstance(command, click.Group):
+            assert len(words) < 3 or words[2] in (*command.commands, "COMMAND"), (
+                f"{page.name}: there is no `dumpwalk {name} {words[2]}`"
+            )
+            command = command.commands.get(words[2], command) if len(words) > 2 else command
+        known = {spelling for parameter in command.params for spelling in parameter.opts} | {
             "-h",
             "--help",
         }
