@@ -15,7 +15,7 @@ from dumpwalk.coreclr.code.roots import Ranges, find_ranges
 from dumpwalk.coreclr.contract import Contract, read_contract
 from dumpwalk.coreclr.managed_layout import layout_for, verified
 from dumpwalk.coreclr.metadata.files import NamedFiles
-from dumpwalk.coreclr.metadata.modules import AssemblyFiles, RuntimeModule
+from dumpwalk.coreclr.metadata.modules import RuntimeModule
 from dumpwalk.coreclr.metadata.schema import TYPE_DEF
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.types.fields import FieldDesc, Fields
@@ -36,7 +36,7 @@ class ManagedView:
         self,
         process: Process,
         runtime: RuntimeInfo,
-        files: Optional[AssemblyFiles] = None,
+        files: Optional[NamedFiles] = None,
         contract: Optional[Contract] = None,
     ) -> None:
         self._process = process

@@ -66,6 +66,10 @@ class MethodName:
         return f"{self.type_name}{self.type_arguments}.{own}" if self.type_name else own
 
 
+class _Disagrees(Exception):
+    """Metadata and MethodDesc say different things: worse than unknown."""
+
+
 class MethodNames:
     """Names MethodDescs. Raises NotRead; a token without metadata gives a name `Assembly.dll!06xxxxxx`."""
 
@@ -100,20 +104,22 @@ class MethodNames:
         module = self._types.module(method_table)
         remainder = words.u16(at + _REMAINDER, "the MethodDesc")
         token_range = words.u16(chunk + _CHUNK_RANGE, "the MethodDesc's chunk")
-        path, file = module.path, module.name
         try:
             metadata = module.metadata()
+            type_rid = self._types.rid(method_table)
+            rid = self._rid(metadata, type_rid, remainder, token_range)
+            if rid is None:
+                raise _Disagrees
+            type_name, name = metadata.type_name(type_rid), metadata.method_name(rid)
         except NotRead as error:
             return self._without_metadata(at, method_table, remainder, token_range, kind, error)
-        type_rid = self._types.rid(method_table)
-        rid = self._rid(metadata, type_rid, remainder, token_range)
-        if rid is None:
-            raise NotRead(f"MethodDesc 0x{at:x} and its type 0x{method_table:x} do not agree with the metadata")
-        return MethodName(
-            metadata.type_name(type_rid), metadata.method_name(rid), self._arguments(at, kind, metadata, rid),
-            self._type_arguments(method_table), file, path, at, method_table, _METHOD_TOKEN | rid,
-            _KINDS.get(kind, "il"), "proved",
-        )  # fmt: skip
+        except _Disagrees:
+            why = f"MethodDesc 0x{at:x} and its type 0x{method_table:x} do not agree with the metadata"
+            raise NotRead(why) from None
+        own, of_type = self._arguments(at, kind, metadata, rid), self._type_arguments(method_table)
+        file, path, token = module.name, module.path, _METHOD_TOKEN | rid
+        shape = _KINDS.get(kind, "il")
+        return MethodName(type_name, name, own, of_type, file, path, at, method_table, token, shape, "proved")
 
     def _rid(self, metadata: Metadata, type_rid: int, remainder: int, token_range: int) -> Optional[int]:
         """The MethodDef that the type owns: the token's halves are 12 or 14 bits, by version."""

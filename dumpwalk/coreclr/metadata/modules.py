@@ -181,17 +181,25 @@ class RuntimeModule:
         if self.pe_image() is None:
             return self._emitted()
         why: List[str] = []
+        part: Optional[Metadata] = None
         for image in self.images():
             try:
                 pe = PeImage(self.words, image.base, image.size, image.mapped)
                 root, size = pe.metadata(image.cli_header)
                 found = Metadata(self.words, root, size, "dump")
-                found.tables.string(found.tables.row(0, 1)[1])  # the module's own name: the heaps are there too
-                return found
+                if found.tables.whole():
+                    return found
+                part = part or found
             except NotRead as error:
                 why.append(error.why)
         if self._files is not None:
-            return self._files.metadata(self)
+            try:
+                return self._files.metadata(self)
+            except NotRead:
+                if part is None:
+                    raise
+        if part is not None:
+            return part
         raise NotRead(why[0] if why else f"module 0x{self.address:x} has no image")
 
     def _emitted(self) -> Metadata:

@@ -88,6 +88,15 @@ class Tables:
         most = max(self.rows.get(table, 0) for table in tables)
         return "I" if most >= 1 << (16 - bits) else "H"
 
+    def whole(self) -> bool:
+        """Whether every page of the tables and of the names is captured: dumps of 3.1 hold some pages only."""
+        for name in ("#~", "#-", "#Strings"):
+            start, size = self._streams.get(name, (0, 0))
+            pages = range(start & ~0xFFF, start + size, 0x1000)
+            if not all(self._words.holds(max(page, start)) for page in pages):
+                return False
+        return True
+
     def count(self, table: int) -> int:
         return self.rows.get(table, 0)
 
