@@ -26,7 +26,6 @@ STATUSES: Dict[str, str] = {
     "threads-unknown": "inconclusive (12)",
     "stopped-early": "inconclusive (12)",
     "limit-hit": "inconclusive (12)",
-    "owner-unknown": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

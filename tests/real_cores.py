@@ -55,7 +55,7 @@ def module_options(name: str) -> List[str]:
     key = mac_package_of(name) if name.startswith("macho/") or "darwin" in name else package_of(name)
     if key is not None:
         return ["-m", str(packages.fetch(key))]
-    return ["-m", str(CORES / "bin")] if name.startswith("native-") else []
+    return ["-m", str(CORES / "bin")] if name.startswith(("native-", "waits/")) else []
 
 
 @functools.cache

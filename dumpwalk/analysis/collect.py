@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
 from dumpwalk import limits
-from dumpwalk.analysis import coverage, limit_hits, wait_graph
+from dumpwalk.analysis import coverage, limit_hits, unexplained, wait_graph
 from dumpwalk.analysis.budget import Phases
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.analysis.locks import lock_facts, thread_index
@@ -104,6 +104,7 @@ def collect(process: Process, progress: Progress = lambda phase: None, ways: Seq
     facts.suspension = find_suspension(facts)
     more = (reading.edges, reading.labels) if reading is not None else ((), {})
     facts.graph = wait_graph.build(locks, waits, facts.write_lock, walkers, facts.suspension, *more)
+    facts.unsettled = unexplained.unsettled(facts)
     coverage.record(facts)
     limit_hits.record(facts)
     if phases.stopped is not None:

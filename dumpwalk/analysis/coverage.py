@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.unexplained import sentence_of
 from dumpwalk.claims.model import Coverage
 from dumpwalk.core.names import plural
 
@@ -132,58 +133,20 @@ def _is_small(facts: Facts) -> bool:
     return core is not None and core.kind in ("mini", "triage")
 
 
-def uncaptured_lock_waits(facts: Facts) -> list:
-    """Futex waits whose word the dump does not hold: they may be for a lock that cannot be read."""
-    return [
-        w
-        for w in facts.waits
-        if w.lock is None and w.kind == "futex" and w.word is not None and facts.process.memory.read(w.word, 4) is None
-    ]
-
-
-def ownerless_lock_waits(facts: Facts) -> list:
-    """Waits in glibc's protocol of locks (FUTEX_WAIT for the value 2, which the word still has) on a word that is no mutex:
-    libc's own locks, which name no owner, or a mutex that is damaged. Whether anybody holds it cannot be told.
-    (musl waits for the value 2 on condition variables: src/thread/pthread_cond_timedwait.c.)"""
-    if any("musl" in m.name for m in facts.process.modules):
-        return []
-    return [
-        w
-        for w in facts.waits
-        if w.lock is None
-        and w.kind == "futex"
-        and w.word is not None
-        and len(w.call.arguments) > 2
-        and w.call.arguments[1] & 0x7F == 0
-        and w.call.arguments[2] & 0xFFFFFFFF == 2
-        and facts.process.memory.read(w.word, 4) == b"\2\0\0\0"
-    ]
-
-
 def _locks(facts: Facts) -> None:
     unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
-    uncaptured = uncaptured_lock_waits(facts)
-    ownerless = ownerless_lock_waits(facts)
-    if uncaptured:
-        facts.cover(
-            "locks",
-            "partial",
-            plural(len(uncaptured), "thread waits", "threads wait") + " on a futex word that is not in the dump",
-        )
-    elif unknown:
-        facts.cover(
-            "locks", "partial", f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs"
-        )
-    elif ownerless:
-        facts.cover(
-            "locks",
-            "partial",
-            plural(len(ownerless), "thread waits", "threads wait") + " for a lock that names no owner",
-        )
-    else:
-        waiting = sum(len(k.waiters) for k in facts.locks)
-        used = plural(len(facts.locks), "native lock")
-        facts.cover("locks", "complete", f"{used} in use or waited for, {plural(waiting, 'waiter')}")
+    lacks = [sentence_of(group) for group in facts.unsettled]
+    if unknown:
+        lacks.append(f"{plural(len(unknown), 'thread')} of which it cannot be told whether it waits or runs")
+    if lacks:
+        facts.cover("locks", "partial", "; ".join(lacks[:6]) + (f"; {len(lacks) - 6} more" if len(lacks) > 6 else ""))
+        return
+    waiting = sum(len(k.waiters) for k in facts.locks)
+    facts.cover(
+        "locks",
+        "complete",
+        f"{plural(len(facts.locks), 'native lock')} in use or waited for, {plural(waiting, 'waiter')}",
+    )
 
 
 def _managed(facts: Facts) -> None:

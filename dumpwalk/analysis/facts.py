@@ -68,6 +68,17 @@ class LockFact:
 
 
 @dataclass
+class Unsettled:
+    """Waits of one sort that nothing settles (unexplained.py). `reason` is owner-unknown, unexplained-wait or not-captured."""
+
+    reason: str
+    what: str
+    """What they wait for, in words, with its address where they wait for one thing."""
+    waits: List[Wait] = field(default_factory=list)
+    lock: Optional[LockState] = None
+
+
+@dataclass
 class Suspension:
     """A suspension of all managed threads (garbage collection, debugger) that is under way."""
 
@@ -106,6 +117,8 @@ class Facts:
     """What came of naming the managed frames; None without a runtime, or when time ran out before."""
     thread_names: Dict[int, str] = field(default_factory=dict)
     """Thread.Name by the address of the runtime's Thread."""
+    unsettled: List[Unsettled] = field(default_factory=list)
+    """Waits over which "nothing stuck" must not be said."""
     coverage: List[Coverage] = field(default_factory=list)
     stopped: Optional[str] = None
     """Why the analysis ended early, when it did."""

@@ -35,7 +35,11 @@ def build(
                 graph.add(Edge(lock.node, node, "held-by", holder.owner.grade, word.phrase(), holder.owner))
     _walks(graph, write_lock, walkers)
     _suspension(graph, suspension)
+    more = list(more)
+    led_on = {edge.source for edge in more}
     for wait in waits:
+        if wait.explained and wait.target not in led_on:
+            continue  # nobody owns it, so the graph has nothing to say of it
         if wait.lock is None and wait.target is not None:
             _other(graph, wait.target, labels)
             graph.add(Edge(_thread(graph, wait.thread), wait.target, "waits", wait.grade, wait.how, wait))

@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage
+from dumpwalk.core.libc import libc_of
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.image import Image, ImageSegment, open_image
 
@@ -89,7 +90,7 @@ def identify(process: Process) -> Optional[RuntimeInfo]:
         build_id=build_id or image.build_id(),
         flavour=None,
         located_by=located_by,
-        libc=_libc(process),
+        libc=libc_of(process),
         image=image,
         others=[other[1] for other in found[1:]],
     )
@@ -219,19 +220,6 @@ def _headers_in_memory(process: Process) -> Iterator[int]:
             return
         if process.memory.read(segment.start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
             yield segment.start
-
-
-def _libc(process: Process) -> Optional[str]:
-    if process.os == "macos":
-        return "apple"
-    names = [row[0].rsplit("/", 1)[-1] for row in _listed(process)]
-    if any(name.startswith(("ld-musl-", "libc.musl-")) for name in names):
-        return "musl"
-    if any(name == "libc.so.6" or re.fullmatch(r"libc-2\.\d+\.so", name) for name in names):
-        return "glibc"
-    if any(name.startswith(("ld-linux", "ld-2.")) for name in names):
-        return "glibc"
-    return None
 
 
 def _find_version(process: Process, info: RuntimeInfo, described_at: Optional[int]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Dict, List
 
-from dumpwalk.analysis.coverage import uncaptured_lock_waits
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.unexplained import NOT_CAPTURED
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.names import plain
 from dumpwalk.coreclr.locks.names import first_own_frame
@@ -22,7 +22,8 @@ KIND = "stacks-only"
 
 def detect(facts: Facts) -> List[Finding]:
     groups: Dict[int, List[Wait]] = {}
-    for wait in uncaptured_lock_waits(facts) + _pal_waits(facts):
+    uncaptured = [w for g in facts.unsettled if g.reason == NOT_CAPTURED for w in g.waits]
+    for wait in uncaptured + [w for w in _pal_waits(facts) if w not in uncaptured]:
         assert wait.word is not None
         groups.setdefault(wait.word & ~0x7, []).append(wait)
     merged = [waits for waits in groups.values() if len(waits) > 1]

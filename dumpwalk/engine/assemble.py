@@ -118,7 +118,7 @@ def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], T
         wait = waits.get(thread.index)
         state = wait.state if wait else "unknown"
         lock = f"0x{wait.lock.address:x}" if wait and wait.lock else None
-        if wait is not None and wait.lock is not None:
+        if wait is not None and wait.lock is not None and wait.kind != "spinlock":
             state = "waiting"
         key = (state, lock, like)
         by_stack.setdefault(key, []).append(thread.index)

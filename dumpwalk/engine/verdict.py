@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from dumpwalk.analysis.coverage import ownerless_lock_waits
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.unexplained import NOT_CAPTURED, OWNER_UNKNOWN, UNKNOWN_KIND, sentence_of
 from dumpwalk.claims.model import Finding, Verdict
 from dumpwalk.claims.words import Status
 
 EXIT_CODES: Dict[Status, int] = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}
+
+_UNSETTLED = {
+    OWNER_UNKNOWN: ("owner-unknown", "some threads wait for a lock that names no owner"),
+    UNKNOWN_KIND: ("unexplained-wait", "some threads wait for something that dumpwalk cannot read"),
+    NOT_CAPTURED: ("not-captured", "some threads wait for something that is not in the dump"),
+}
 
 _SCOPE = "nothing stuck in native locks and the dispatch cache; managed locks not looked at"
 _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
@@ -99,21 +105,14 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
                     "The dispatch cache was not found, so it cannot be called healthy.",
                 )
             )
+    problems += [(*_UNSETTLED[group.reason], f"{sentence_of(group)}.") for group in facts.unsettled]
     locks = cover.get("locks")
-    if locks is not None and locks.status != "complete" and ownerless_lock_waits(facts):
-        problems.append(
-            (
-                "owner-unknown",
-                "some threads wait for a lock that names no owner",
-                "Some threads wait for a lock that names no owner, so whether it is held cannot be told.",
-            )
-        )
-    if locks is not None and locks.status != "complete":
+    if locks is not None and locks.status != "complete" and not facts.unsettled:
         problems.append(
             (
                 "not-captured",
-                "some threads wait for something that is not in the dump",
-                "Some threads wait for something that the dump does not hold.",
+                "of some threads it cannot be told whether they wait",
+                "Of some threads it cannot be told whether they wait or run.",
             )
         )
     threads = cover.get("threads")

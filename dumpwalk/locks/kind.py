@@ -99,10 +99,10 @@ def read_all(scene: Scene) -> Reading:
     opened = [(kind, reader) for kind, reader in ((k, k.open(scene)) for k in kinds()) if reader is not None]
     waits = []
     for wait in scene.waits:
-        for _, reader in opened:
+        for kind, reader in opened:
             layer = reader.layer(wait)
             if layer is not None:
-                wait = wait.under(layer)
+                wait = wait.under(layer, kind.area)
         waits.append(wait)
     return Reading(
         waits=tuple(waits),

@@ -18,11 +18,14 @@ _LINUX: Dict[str, Dict[int, str]] = {
         202: "futex", 449: "futex", 219: "restart", 35: "sleep", 230: "sleep", 0: "read", 45: "read", 47: "read", 17: "read",
         7: "poll", 271: "poll", 23: "poll", 270: "poll", 232: "poll", 281: "poll", 61: "wait", 247: "wait", 128: "signal",
         34: "signal", 130: "signal", 43: "accept", 288: "accept", 1: "write", 20: "write", 24: "yield",
+        72: "file-lock", 73: "file-lock", 65: "sysv-semaphore", 220: "sysv-semaphore", 70: "read", 299: "read", 426: "poll",
+        441: "poll", 42: "connect", 44: "write", 46: "write",
     },
     "aarch64": {
         98: "futex", 449: "futex", 128: "restart", 101: "sleep", 115: "sleep", 63: "read", 207: "read", 212: "read",
         73: "poll", 72: "poll", 22: "poll", 260: "wait", 95: "wait", 137: "signal", 133: "signal", 202: "accept",
-        242: "accept", 64: "write", 66: "write", 124: "yield",
+        242: "accept", 64: "write", 66: "write", 124: "yield", 25: "file-lock", 32: "file-lock", 193: "sysv-semaphore",
+        192: "sysv-semaphore", 188: "read", 243: "read", 426: "poll", 441: "poll", 203: "connect", 206: "write", 211: "write",
     },
 }  # fmt: skip
 
@@ -34,8 +37,9 @@ _DARWIN: Dict[int, str] = {
 _DARWIN_CLASS_UNIX = 2 << 24
 _DARWIN_CLASS_MACH = 1 << 24
 
-_FUTEX_WAIT = (0, 9)
-"""FUTEX_WAIT and FUTEX_WAIT_BITSET (include/uapi/linux/futex.h), after the private and clock bits are masked."""
+_FUTEX_WAIT = (0, 9, 11)
+"""FUTEX_WAIT, FUTEX_WAIT_BITSET and FUTEX_WAIT_REQUEUE_PI (include/uapi/linux/futex.h), after the private and clock bits are
+masked; glibc before 2.25 waits with the last of them on a condition variable of a priority-inheriting mutex."""
 _FUTEX_LOCK_PI = (6, 13)
 _FUTEX_COMMAND = 0x7F
 _RESTART = tuple((1 << 64) - n for n in (4, 512, 513, 514, 516))
@@ -88,7 +92,7 @@ def _linux(kind: str, arguments: Tuple[int, ...], how: str, by_code: bool) -> Sy
     if kind in ("futex", "restart") and _futex_arguments(arguments):
         return SystemCall(True, "futex", arguments, how, by_code)
     if kind == "futex":
-        return SystemCall(True, "other", arguments, how, by_code)
+        return SystemCall(True, "futex-many" if _waits_for_many(arguments) else "other", arguments, how, by_code)
     return SystemCall(True, "timed-wait" if kind == "restart" else kind, arguments, how, by_code)
 
 
@@ -98,9 +102,19 @@ def _futex_arguments(arguments: Tuple[int, ...]) -> bool:
     return address > 0xFFF and not address & 3 and operation < 0x200 and command in _FUTEX_WAIT + _FUTEX_LOCK_PI
 
 
+def _waits_for_many(arguments: Tuple[int, ...]) -> bool:
+    """futex_waitv(2): an array of words, how many, no flags."""
+    return arguments[0] > 0xFFF and 0 < arguments[1] <= 128 and arguments[2] == 0
+
+
 def is_condition_wait(operation: int) -> bool:
     """glibc waits on condition variables with FUTEX_WAIT_BITSET (an absolute time out), on mutexes with FUTEX_WAIT."""
-    return operation & _FUTEX_COMMAND == 9
+    return operation & _FUTEX_COMMAND in (9, 11)
+
+
+def futex_command(call: SystemCall) -> int:
+    """The operation of a futex call without its private and clock bits."""
+    return call.arguments[1] & _FUTEX_COMMAND
 
 
 def _darwin(process: Process, thread: Thread, at_call: Optional[bool], arguments: Tuple[int, ...]) -> SystemCall:

@@ -37,6 +37,8 @@ class Layer:
     how: str
     target: Optional[Node] = None
     """What it waits for where that is no lock: the end of a thread, a task, an event."""
+    explained: str = ""
+    """Why this wait, as it is, says nothing of a hang: nobody holds what it waits for. Empty for locks and for the unknown."""
 
 
 @dataclass
@@ -60,10 +62,14 @@ class Wait:
     target: Optional[Node] = None
     """What it waits for where that is no lock."""
     below: Tuple[Layer, ...] = ()
+    explained: str = ""
+    """As Layer.explained; any recogniser may set it (analysis/unexplained.py asks)."""
+    areas: Tuple[str, ...] = ()
+    """The areas of those kinds that laid a layer over it."""
 
-    def under(self, layer: Layer) -> Wait:
-        """The same wait with one more layer over those that are known."""
-        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target)
+    def under(self, layer: Layer, area: str = "locks") -> Wait:
+        """The same wait with one more layer, of a kind of that area, over those that are known."""
+        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target, self.explained)
         return replace(
             self,
             kind=layer.kind,
@@ -74,6 +80,8 @@ class Wait:
             how=layer.how,
             target=layer.target,
             below=(*self.below, mine),
+            explained=layer.explained,
+            areas=(*self.areas, area),
         )
 
     @property

@@ -1,0 +1,119 @@
+"""Waits that may be part of a hang although nothing proves it: "nothing stuck" is not said over them.
+
+A wait is settled where a lock with a known owner is behind it (the graph tells on), where it ends by itself, where something
+outside is waited for (a descriptor, a signal, a time), or where a recogniser explained it: nobody owns a semaphore, a condition
+variable, an idle worker's queue. All others are here, grouped by what is known of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Dict, List, Optional, Set, Tuple
+
+from dumpwalk.analysis.facts import Facts, Unsettled
+from dumpwalk.core.libc import libc_of
+from dumpwalk.core.names import plain, plural
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.names import LIBC_MODULES
+from dumpwalk.locks.rwlocks import readers_holding
+from dumpwalk.locks.state import LockState
+from dumpwalk.locks.syscalls import futex_command
+from dumpwalk.locks.waits import Wait
+
+OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED = "owner-unknown", "unexplained-wait", "not-captured"
+_FUTEX_KINDS = ("futex", "condition")
+_FOREIGN_LOCKS = {
+    "file-lock": "a lock of a file, whose holder may be another process",
+    "sysv-semaphore": "a System V semaphore, which records no owner",
+    "lock": "a pthread_rwlock or a lock of the system that records no owner here",
+    "ulock": "a word in __ulock_wait (os_unfair_lock, a join, a queue of libdispatch)",
+    "futex-many": "several futex words at once",
+}
+
+
+def unsettled(facts: Facts) -> List[Unsettled]:
+    """All of them, those with a lock first. Linear in the number of waits."""
+    groups: Dict[Tuple[str, str], Unsettled] = {}
+    owned = {lock.state.address for lock in facts.locks if lock.holders}
+    glibc = libc_of(facts.process) != "musl"
+    for wait in facts.waits:
+        found = _of(facts, wait, owned, glibc)
+        if found is not None:
+            group = groups.setdefault((found.reason, found.what), found)
+            group.waits.append(wait)
+    order = (OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED)
+    return sorted(groups.values(), key=lambda g: (order.index(g.reason), g.waits[0].thread.index))
+
+
+def sentence_of(group: Unsettled) -> str:
+    """`4 threads wait in pthread_rwlock_wrlock: a reader-writer lock at 0x..., held by 2 readers; readers are not recorded`."""
+    threads = plural(len(group.waits), "thread waits", "threads wait")
+    function = libc_function([w.thread for w in group.waits])
+    return f"{threads} in {function}: {group.what}" if function else f"{threads} for {group.what}"
+
+
+def ends_by_itself(wait: Wait) -> bool:
+    """A futex call with a time limit: its fourth argument."""
+    return wait.call.kind == "futex" and len(wait.call.arguments) > 3 and wait.call.arguments[3] != 0
+
+
+def _of(facts: Facts, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
+    if wait.call.inside is None or wait.explained or ends_by_itself(wait):
+        return None
+    if wait.lock is not None:
+        return _of_lock(wait.lock) if wait.lock.address not in owned else None
+    if wait.target is not None or not wait.call.inside:
+        return None
+    if wait.kind in _FOREIGN_LOCKS:
+        return Unsettled(OWNER_UNKNOWN, _FOREIGN_LOCKS[wait.kind])
+    if wait.call.kind != "futex" or wait.kind not in _FUTEX_KINDS or wait.word is None:
+        return None
+    if facts.process.memory.read(wait.word, 4) is None:
+        return Unsettled(NOT_CAPTURED, "a futex word that is not in the dump") if wait.kind == "futex" else None
+    if glibc and _protocol_of_locks(facts, wait):
+        return Unsettled(OWNER_UNKNOWN, "a lock that names no owner (libc's own, or a mutex that is damaged)")
+    return Unsettled(
+        UNKNOWN_KIND,
+        "a word of no kind that the C library has (an atomic, a latch, a lock of another language's runtime)",
+    )
+
+
+def _of_lock(state: LockState) -> Optional[Unsettled]:
+    if not state.locked:
+        return None  # free: somebody was woken and has not run yet
+    if state.kind == "rwlock":
+        readers = readers_holding(state)
+        held = (
+            f"held by {plural(readers, 'reader')}; readers are not recorded"
+            if readers
+            else "its writer is not recorded"
+        )
+        return Unsettled(OWNER_UNKNOWN, f"a reader-writer lock at 0x{state.address:x}, {held}", lock=state)
+    if state.kind == "spinlock":
+        return Unsettled(OWNER_UNKNOWN, f"a spin lock at 0x{state.address:x}; it records no owner", lock=state)
+    return Unsettled(OWNER_UNKNOWN, f"a mutex at 0x{state.address:x} that records no owner", lock=state)
+
+
+def _protocol_of_locks(facts: Facts, wait: Wait) -> bool:
+    """FUTEX_WAIT for the value 2, which the word still has: glibc's low level locks (musl waits so on conditions)."""
+    arguments = wait.call.arguments
+    return (
+        futex_command(wait.call) == 0
+        and arguments[2] & 0xFFFFFFFF == 2
+        and facts.process.memory.read(wait.word or 0, 4) == b"\2\0\0\0"
+    )
+
+
+def libc_function(threads: List[Thread]) -> Optional[str]:
+    """The function of the C library that most of these threads called (`pthread_rwlock_wrlock`); None without names."""
+    counts: Counter = Counter()
+    for thread in threads[:64]:
+        outermost = None
+        for frame in thread.frames()[:8]:
+            if frame.module is None or not frame.module.name.startswith(LIBC_MODULES):
+                break
+            if frame.function and frame.name_source == "symbol":
+                outermost = plain(frame.function).split("@")[0].lstrip("_")
+        if outermost:
+            counts[outermost] += 1
+    return counts.most_common(1)[0][0] if counts else None

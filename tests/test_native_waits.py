@@ -1,0 +1,110 @@
+"""Waits of native programs that are no plain mutex: each hang is named with its parties, each healthy twin is none.
+
+The cores are the kernel's: no code, no libc. So every statement rests on memory and registers, with the program's own file
+(names) and without.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import pytest
+
+from tests.conftest import truth_of
+from tests.real_cores import analyze, tids
+
+PROVED = (
+    "rwlock-crossed", "rwlock-mixed", "shared-mutex", "join-mutex", "join-ring", "robust-abba", "robust-self", "inherit-abba",
+    "inherit-self", "protect-abba", "protect-self",
+)  # fmt: skip
+HEALTHY = (
+    "rwlock-slow", "join-slow", "robust-slow", "inherit-slow", "protect-slow", "idle-condition", "idle-semaphore", "idle-barrier",
+    "idle-server",
+)  # fmt: skip
+BARE = ("rwlock-mixed", "join-mutex", "inherit-abba")
+"""Of these the program's own file is withheld."""
+NO_OWNER = ("rwlock-upgrade", "rwlock-readers", "rwlock-busy", "spin-abba", "spin-slow")
+
+
+def _holders(report: Dict[str, Any]) -> List[int]:
+    by_index = tids(report)
+    return [by_index[a["thread"]] for a in report["findings"][0]["actors"] if a["role"] == "holder"]
+
+
+@pytest.mark.parametrize(("name", "modules"), [*((n, True) for n in PROVED), *((n, False) for n in BARE)])
+def test_a_deadlock_is_proved_with_all_its_parties(name: str, modules: bool) -> None:
+    truth, (code, report, _) = truth_of(f"waits/{name}"), analyze(f"waits/{name}", modules=modules)
+
+    assert (code, report["verdict"]["kind"]) == (10, "lock-cycle")
+    assert sorted(_holders(report)) == sorted(truth["cycle_tids"])
+    assert report["findings"][0]["confidence"] == "proved"
+    owned = {(k["address"], k["owner"]["tid"]) for k in report["locks"] if k["owner"]}
+    waits = {words[1] for words in truth["waits"]}
+    for thread, held, _ in truth["holds"]:
+        if held in waits:
+            assert (truth["objects"][held]["address"], truth["threads"][thread]) in owned
+
+
+@pytest.mark.parametrize("name", PROVED)
+def test_who_waits_for_what_is_as_the_program_said(name: str) -> None:
+    truth, (_, report, _) = truth_of(f"waits/{name}"), analyze(f"waits/{name}")
+    by_tid = {t["tid"]: t for t in report["threads"]}
+    for thread, wanted, how in truth["waits"]:
+        wait = by_tid[truth["threads"][thread]]["wait"]
+        if how == "join":
+            assert wait["kind"] == "join"
+        else:
+            assert wait["lock"] == truth["objects"][wanted]["address"]
+
+
+@pytest.mark.parametrize(("name", "modules"), [*((n, True) for n in HEALTHY), ("protect-slow", False)])
+def test_a_healthy_process_that_looks_like_it_is_none(name: str, modules: bool) -> None:
+    code, report, _ = analyze(f"waits/{name}", modules=modules)
+    assert (code, report["verdict"]["kind"]) == (0, "nothing-stuck")
+    assert all(f["status"] == "none" for f in report["findings"])
+
+
+@pytest.mark.parametrize("name", NO_OWNER)
+def test_locks_that_record_no_owner_are_never_none_and_never_a_hang(name: str) -> None:
+    truth, (code, report, _) = truth_of(f"waits/{name}"), analyze(f"waits/{name}")
+    assert (code, report["verdict"]["kind"]) == (12, "owner-unknown")
+    finding = report["findings"][0]
+    assert finding["kind"] == "owner-unknown" and finding["repro"]
+    waiting = {tids(report)[a["thread"]] for a in finding["actors"]}
+    wanted = {"rwlock", "spin"}
+    for thread, what, _ in truth["waits"]:
+        assert truth["objects"][what]["kind"] not in wanted or truth["threads"][thread] in waiting
+
+
+def test_readers_that_hold_a_lock_are_counted_and_said_to_be_unknown() -> None:
+    _, report, _ = analyze("waits/rwlock-busy")
+    assert "held by 2 readers; readers are not recorded" in report["verdict"]["headline"]
+    assert "pthread_rwlock_wrlock" in report["verdict"]["headline"]
+
+
+@pytest.mark.parametrize("name", ["latch", "atomic"])
+def test_words_of_other_libraries_are_unknown_never_no(name: str) -> None:
+    code, report, _ = analyze(f"waits/{name}")
+    assert code == 12 and report["verdict"]["kind"] in ("unexplained-wait", "owner-unknown")
+    assert not [k for k in report["locks"] if k["owner"]]
+
+
+KINDS: Tuple[Tuple[str, str], ...] = (
+    ("idle-condition", "condition"), ("idle-semaphore", "semaphore"), ("idle-barrier", "barrier"), ("join-slow", "join"),
+    ("rwlock-slow", "rwlock"), ("spin-abba", "spinlock"), ("inherit-slow", "mutex"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name,kind", KINDS)
+def test_kinds_of_waits_are_told_apart(name: str, kind: str) -> None:
+    truth, (_, report, _) = truth_of(f"waits/{name}"), analyze(f"waits/{name}")
+    by_tid = {t["tid"]: t for t in report["threads"]}
+    told = {thread: by_tid[truth["threads"][thread]]["wait"]["kind"] for thread, _, _ in truth["waits"]}
+    assert told and set(told.values()) == {kind}
+
+
+def test_who_waits_for_a_thing_without_owner_is_a_note() -> None:
+    _, report, _ = analyze("waits/idle-semaphore")
+    truth = truth_of("waits/idle-semaphore")
+    note = next(f for f in report["findings"] if f["kind"] == "wait-without-owner")
+    assert truth["objects"]["tickets"]["address"] in note["summary"][0] and note["status"] == "none"
