@@ -11,8 +11,8 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import click
 
 from dumpwalk import __version__
-from dumpwalk.errors import DumpwalkError
-from dumpwalk.front import commands, parameters
+from dumpwalk.errors import DumpwalkError, Interrupted
+from dumpwalk.front import commands, parameters, streams
 from dumpwalk.front.command import Command, Group
 from dumpwalk.front.command_line import CommandLine
 
@@ -71,18 +71,33 @@ class Program(click.Group):
             hint = f"did you mean `dumpwalk {near[0]}`?" if near else "`dumpwalk --help` lists them."
             return ctx.fail(f"{args[0]} is no command of dumpwalk and no file that is there; {hint}")
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted.") from None
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Our errors as one sentence on standard error, and the documented exit code."""
+        kwargs["standalone_mode"] = False  # click's own words for Ctrl-C are "Aborted!"
         try:
-            return super().main(*args, **kwargs)
+            sys.exit(super().main(*args, **kwargs))
+        except click.ClickException as error:
+            error.show(sys.stderr)
+            sys.exit(error.exit_code)
         except DumpwalkError as error:
-            click.echo(f"dumpwalk: {error.sentence()}", err=True)
+            streams.tell(f"dumpwalk: {error.sentence()}")
             sys.exit(error.exit_code)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("dumpwalk: interrupted.", err=True)
+        except OSError as error:
+            if error.errno not in streams.NOT_WRITTEN:
+                raise
+            streams.tell(f"dumpwalk: {streams.failure(error).sentence()}")  # a help text, printed by click
+            sys.exit(1)
+        except (KeyboardInterrupt, click.Abort):
+            streams.tell("dumpwalk: interrupted.")
             sys.exit(1)
 
 

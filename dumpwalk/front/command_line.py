@@ -7,10 +7,8 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Callable, List, Tuple
 
-import click
-
 from dumpwalk.errors import as_error
-from dumpwalk.front import command
+from dumpwalk.front import command, streams
 from dumpwalk.front.command import Answer, Command, Options, note_missing
 
 if TYPE_CHECKING:
@@ -80,12 +78,10 @@ class CommandLine:
         return command.number(text, what)
 
     def say(self, text: str) -> None:
-        data = text if text.endswith("\n") else text + "\n"
-        sys.stdout.buffer.write(data.encode("utf-8", "backslashreplace"))
-        sys.stdout.flush()
+        streams.say(text)
 
     def note(self, sentence: str) -> None:
-        click.echo(f"dumpwalk: {sentence}", err=True)
+        streams.tell(f"dumpwalk: {sentence}")
 
     def page(self) -> Tuple[int, bool]:
         """NO_COLOR and a pipe mean no colour."""
@@ -112,12 +108,12 @@ class Progress:
     def __call__(self, path: str, phase: str) -> None:
         name = f"{os.path.basename(path)}: " if self._many else ""
         if self._verbose:
-            click.echo(f"dumpwalk: {name}{phase}", err=True)
+            streams.tell(f"dumpwalk: {name}{phase}")
         elif self._terminal and self._clock() - self._start > 1:
             width = shutil.get_terminal_size().columns
-            click.echo("\r\x1b[K" + f"dumpwalk: {name}{phase} ..."[: width - 1], err=True, nl=False)
+            streams.tell("\r\x1b[K" + f"dumpwalk: {name}{phase} ..."[: width - 1], end="")
             self._shown = True
 
     def done(self) -> None:
         if self._shown:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            streams.tell("\r\x1b[K", end="")

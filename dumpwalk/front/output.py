@@ -20,18 +20,31 @@ FILE_WIDTH = 120
 """Columns of a text report that goes to a file or a pipe."""
 
 
-def check_targets(files: Sequence[str]) -> List[Tuple[str, str]]:
-    """(file, format) of each -o, before any work is done. Raises BadOutput for what cannot be written."""
+def check_targets(files: Sequence[str], inputs: Sequence[str] = ()) -> List[Tuple[str, str]]:
+    """(file, format) of each -o, before any work is done. Raises BadOutput for what cannot be written, and for a file that is
+    one of the inputs: the dump would be gone."""
     targets = []
     for file in files:
         kind = EXTENSIONS.get(os.path.splitext(file)[1].lower())
         if kind is None:
             raise BadOutput(f"{file}: the extension names no format.")
-        folder = os.path.dirname(os.path.abspath(file))
+        if any(_same(file, one) for one in inputs):
+            raise BadOutput(f"{file} is what is to be analysed; it would be overwritten.")
+        try:
+            folder = os.path.dirname(os.path.abspath(file))
+        except OSError as error:
+            raise BadOutput(f"{file} cannot be written: the current folder is not there any more.") from error
         if os.path.isdir(file) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
             raise BadOutput(f"{file} cannot be written.")
         targets.append((file, kind))
     return targets
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other) or os.path.abspath(one) == os.path.abspath(other)
+    except (OSError, ValueError):
+        return False
 
 
 def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int) -> str:

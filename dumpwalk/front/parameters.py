@@ -10,15 +10,16 @@ from dumpwalk import limits
 from dumpwalk.front import fetching
 from dumpwalk.front.command import Argument, Option
 
+_PATH = click.Path(readable=False)  # what cannot be read is told by whoever reads it, as one sentence
 FORMATS = ("text", "json", "markdown", "html", "mermaid", "dot")
 
 
 def core() -> Argument:
-    return Argument("core", lldb=None, type=click.Path())
+    return Argument("core", lldb=None, type=_PATH)
 
 
 def cores() -> Argument:
-    return Argument("cores", lldb=None, nargs=-1, required=True, metavar="CORE...", type=click.Path())
+    return Argument("cores", lldb=None, nargs=-1, required=True, metavar="CORE...", type=_PATH)
 
 
 def modules() -> Option:
@@ -29,7 +30,7 @@ def modules() -> Option:
         lldb="eArgTypeFilename",
         multiple=True,
         metavar="PATH",
-        type=click.Path(),
+        type=_PATH,
         help="Folder (searched recursively), file or archive (zip, nupkg, tar.*) that holds the process's own "
         "binaries and debug files. Repeatable.",
     )

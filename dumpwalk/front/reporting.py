@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import click
 
+from dumpwalk.errors import Usage
 from dumpwalk.front import parameters
 from dumpwalk.front.command import Command, Options, Place
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
     from dumpwalk.report.model import Report
 
+GRAPHS = ("mermaid", "dot")
 Renderer = Callable[["Report", int, bool], str]
 """(report, columns, colour) to what `-f text` shows."""
 
@@ -37,7 +39,11 @@ def report_command(
 def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:
     from dumpwalk.front import output
 
-    targets = output.check_targets(options["output"])
+    cores = options.get("cores") or [options[name] for name in ("core",) if name in options]
+    targets = output.check_targets(options["output"], [*cores, *options["modules"]])
+    for kind in (options["kind"], *(kind for _, kind in targets)):
+        if kind in GRAPHS and len(cores) > 1:
+            raise Usage(f"The {kind} format draws the graph of one core.")
     outcomes = place.outcomes(options, lambda: output.prepare(options["kind"]))
     if options.get("known_issue"):
         _known_issue(place, outcomes, targets, options)
@@ -55,10 +61,12 @@ def _deliver(
 ) -> None:
     from dumpwalk.front import output
 
+    reports = _reports(outcomes)
     for file, kind in targets:
+        if kind in GRAPHS and not reports:
+            continue  # there is nothing to draw
         output.write(file, output.render(outcomes, kind, output.FILE_WIDTH, False, options["max_bytes"]))
     width, color = place.page()
-    reports = _reports(outcomes)
     if not reports and options["kind"] != "json":
         return
     if view is not None and options["kind"] == "text":

@@ -90,9 +90,10 @@ def build() -> Dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:dumpwalk:report:{SCHEMA_VERSION}",
         "title": "dumpwalk report",
-        "description": "One core: one object. Several: an array of them in the order given. The contract only grows: "
+        "description": "One core: one object, a report or why there is none. Several: an array of them in the order given. "
+        "The contract only grows: "
         "expect keys and words that are not listed here. Addresses are strings, 0x and lower-case hex.",
-        "oneOf": [report, {"type": "array", "items": {"oneOf": [report, failed]}}],
+        "oneOf": [report, failed, {"type": "array", "items": {"oneOf": [report, failed]}}],
         "$defs": definitions,
     }
 

@@ -204,7 +204,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Coverage.area": "Such as stacks, locks, dispatch-cache, managed-locks.",
     "Coverage.status": "complete, partial or none.",
     "Coverage.why": "In a sentence.",
-    "FailedCore": "A core of several that could not be analysed.",
+    "FailedCore": "A core that could not be analysed.",
     "FailedCore.path": "As given on the command line.",
     "FailedCore.error": "The sentence that stands on stderr too.",
     "FailedCore.exit_code": "The exit code that this core alone would have given.",
