@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.coreclr.words import NotRead, Words
 
 _BUCKET = struct.Struct("<8Q")
-_BUCKETS = 1 << 22
+_BUCKETS = 1 << 20
 _MASK = (1 << 63) - 1
 _POINTER = 0x10
 """HashMap: pointer to the buckets."""
@@ -44,18 +44,30 @@ class EntryPoints:
             raise NotRead(f"the map of entry points at 0x{hash_map:x} holds addresses outside of its image")
         self.keys: List[int] = sorted(self.methods)
 
-    def _rows(self, words: Words, start: int, count: int) -> List[tuple]:
-        size = _BUCKET.size * count
-        try:
-            return list(_BUCKET.iter_unpack(words.take(start, size, "the map of entry points")))
-        except NotRead:
-            self.complete = False
-        rows = []
-        for index in range(count):
-            try:
-                rows.append(_BUCKET.unpack(words.take(start + _BUCKET.size * index, _BUCKET.size)))
-            except NotRead:
-                continue
+    def _rows(self, words: Words, start: int, count: int) -> List[Tuple[int, ...]]:
+        """The buckets of the pages that are captured; a table of which nothing is captured ends the reading at once."""
+        size = _BUCKET.size
+        first, last = words.holds(start, size), words.holds(start + size * (count - 1), size)
+        if not first and not last:
+            raise NotRead(f"the map of entry points at 0x{start:x} is not in the dump")
+        rows: List[Tuple[int, ...]] = []
+        at, end = start, start + size * count
+        while at < end:
+            stop = min((at & ~0xFFF) + 0x1000, end)
+            if words.holds(at):
+                for place in range(at, stop - size + 1, size):
+                    try:
+                        rows.append(_BUCKET.unpack(words.take(place, size, "the map of entry points")))
+                    except NotRead:
+                        self.complete = False
+                if (stop - at) % size:  # a bucket across the page's end
+                    try:
+                        rows.append(_BUCKET.unpack(words.take(stop - (stop - at) % size, size)))
+                    except NotRead:
+                        self.complete = False
+            else:
+                self.complete = False
+            at = stop + -(stop - start) % size
         return rows
 
     def at(self, entry: int) -> Optional[int]:

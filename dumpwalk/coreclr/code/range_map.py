@@ -16,6 +16,8 @@ _LEVELS = 5
 _LEAF_BITS, _LEVEL_BITS = 17, 8
 _FRAGMENTS = 4096
 _SECTIONS = 100_000
+_STEPS = 1_000_000
+"""Elements walked of all lists that are tried."""
 _COLLECTIBLE, _CODE_HEAP, _RANGE_LIST = 1, 2, 4
 _OLD_READY_TO_RUN = 4
 _ROOT_WORDS = 256
@@ -113,6 +115,7 @@ def lists_in(words: Words, low: int, high: int, inside: range) -> List[int]:
     `inside`: the runtime's image; each element's manager must have its vtable there.
     """
     lengths: Dict[int, int] = {}
+    steps = 0
     for page in range(low & ~0xFFF, high, 0x1000):
         try:
             data = words.take(page, 0x1000)
@@ -122,6 +125,9 @@ def lists_in(words: Words, low: int, high: int, inside: range) -> List[int]:
             if value % 8 or not 0x10000 <= value < 1 << 47 or value in inside or value in lengths:
                 continue
             lengths[value] = _length(words, value, inside)
+            steps += lengths[value]
+            if steps > _STEPS:
+                break
     return sorted((p for p, n in lengths.items() if n), key=lambda p: -lengths[p])
 
 

@@ -7,7 +7,7 @@ unwinding met. So the captured runs are searched, and a page that lacks is not t
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 from dumpwalk.coreclr.code.entry_points import EntryPoints
 from dumpwalk.coreclr.managed_layout import ManagedLayout
@@ -21,6 +21,7 @@ _RUNTIME_FUNCTIONS_SECTION = 102
 _SECTIONS = 64
 _FUNCTIONS = 1 << 24
 _FUNCLETS = 64
+_MAP_TRIES = 4
 """Functions of one method looked back over for its entry."""
 
 
@@ -47,7 +48,7 @@ class ReadyToRunImage:
         self.info = _composite(words, self._find_info(module, learned), layout)
         self.table, self.count = self._find_table()
         self._runs: Optional[List[Tuple[int, int, int]]] = None
-        self._entries: Optional[EntryPoints] = None
+        self._entries: Union[EntryPoints, NotRead, None] = None
 
     def _find_info(self, module: int, learned: Learned) -> int:
         info = self._info_at(module, learned.ready_to_run)
@@ -102,21 +103,43 @@ class ReadyToRunImage:
 
     def entries(self) -> EntryPoints:
         if self._entries is None:
-            self._entries = self._find_entries()
+            try:
+                self._entries = self._find_entries()
+            except NotRead as error:
+                self._entries = error
+        if isinstance(self._entries, NotRead):
+            raise NotRead(self._entries.why, self._entries.absent)
         return self._entries
 
     def _find_entries(self) -> EntryPoints:
-        places = [self._layout.entry_map, *range(0x40, _INFO_BYTES, 8)]
+        """Where the row says; elsewhere only what is whole and holds methods, in a few tries."""
         why = ""
-        for place in places:
+        tries = 0
+        for place in (self._layout.entry_map, *range(0x40, _INFO_BYTES, 8)):
+            own = place == self._layout.entry_map
+            if not own and not self._may_be_map(place):
+                continue
+            tries += not own
+            if tries > _MAP_TRIES:
+                break
             try:
                 found = EntryPoints(self._words, self.info + place, self._begin, self._end)
             except NotRead as error:
                 why = why or error.why
                 continue
-            if found.methods or place == self._layout.entry_map:
+            if own or found.complete and len(found.methods) > 1:
                 return found
         raise NotRead(why)
+
+    def _may_be_map(self, place: int) -> bool:
+        """Whether the buckets of a HashMap there would begin with their number and lie in captured memory."""
+        words = self._words
+        try:
+            buckets = words.pointer(self.info + place + 0x10)
+            count = words.u32(buckets)
+        except NotRead:
+            return False
+        return buckets % 8 == 0 and 0 < count < 1 << 16 and words.holds(buckets + 64 * count, 64)
 
     def _captured(self) -> List[Tuple[int, int, int]]:
         """(first RVA, first index, one past the last index) of the runs of entries that are captured."""

@@ -17,7 +17,8 @@ from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.words import NotRead, Words
 
 _SYMBOLS = ("_ZN16ExecutionManager15m_CodeRangeListE", "__ZN16ExecutionManager15m_CodeRangeListE")
-_SEGMENT_BYTES = 64 << 20
+_SEGMENT_BYTES = 16 << 20
+"""Of one writable segment that is searched; CoreCLR's have 1 to 2 MB."""
 _PROBES = 64
 
 Ranges = Union[RangeMap, RangeList]

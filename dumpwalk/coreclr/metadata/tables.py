@@ -16,6 +16,9 @@ _STREAMS = 16
 _VERSION_BYTES = 256
 _ROWS = 1 << 24
 """A row number has 24 bits in a token."""
+_LISTED_ROWS = 1_000_000
+_WHOLE_BYTES = 256 << 20
+"""Larger streams are not looked through for pages that lack."""
 _STRING_BYTES = 1024
 """Longer names than this are none that a compiler writes (ECMA-335 II.22 asks for names below MAX_CLASS_NAME, 1023)."""
 
@@ -92,6 +95,8 @@ class Tables:
         """Whether every page of the tables and of the names is captured: dumps of 3.1 hold some pages only."""
         for name in ("#~", "#-", "#Strings"):
             start, size = self._streams.get(name, (0, 0))
+            if size > _WHOLE_BYTES:
+                return False
             pages = range(start & ~0xFFF, start + size, 0x1000)
             if not all(self._words.holds(max(page, start)) for page in pages):
                 return False
@@ -111,6 +116,8 @@ class Tables:
         """Every row; NotRead when one page of them lacks."""
         if not self.count(table):
             return []
+        if self.rows[table] > _LISTED_ROWS:
+            raise NotRead(f"metadata table {table:#x} has {self.rows[table]} rows, too many to list")
         form, start = self._columns[table]
         return list(form.iter_unpack(self._words.take(start, form.size * self.rows[table], "a metadata table")))
 
