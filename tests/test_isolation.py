@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -166,8 +167,8 @@ def test_no_time_at_all_is_a_sentence_and_exit_1_or_what_could_be_done(place, se
 
 def test_time_that_ends_in_the_middle_keeps_what_is_known(place):
     """The second child's phases end by themselves: what was found before is reported, the rest is said to be unknown."""
-    from dumpwalk.analysis import collect as collecting
     from dumpwalk.analysis.budget import OutOfTime
+    from dumpwalk.analysis.steps import managed_threads as collecting
     from dumpwalk.engine import run as engine
 
     def late(*arguments):
@@ -190,13 +191,14 @@ def test_time_that_ends_in_the_stacks_leaves_the_rest_its_time(place):
     code = f"""
 import json, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from dumpwalk.analysis import budget, collect
+from dumpwalk.analysis import budget
+from dumpwalk.analysis.steps import stacks
 from dumpwalk.engine import run as engine
 from dumpwalk.report.json_format import to_dict
 def endless(process):
     while True:
         time.sleep(0.001)
-collect._unwind = endless
+stacks.unwind = endless
 budget.end_phases_after(4)
 core = {str(unpack_core(HANG))!r}
 report = engine.analyze_core(core, engine.Options(), None, {str(place)!r}, why_bare="lldb crashed")
@@ -212,7 +214,6 @@ print(json.dumps(to_dict(report)))
 
 
 def test_time_that_ends_before_the_cache_is_never_called_healthy(place):
-    from dumpwalk.analysis import collect as collecting
     from dumpwalk.analysis.budget import OutOfTime
     from dumpwalk.engine import run as engine
 
@@ -221,13 +222,20 @@ def test_time_that_ends_before_the_cache_is_never_called_healthy(place):
 
     healthy = unpack_core("macho/healthy-x64-10.0.9")
     assert engine.analyze_core(str(healthy), engine.Options(), None, str(place)).verdict.status == "none"
-    for name in ("identify", "_unwind", "_locate_and_walk", "find_walkers"):
-        original = getattr(collecting, name)
-        setattr(collecting, name, late)
+    for step, name in (
+        ("runtime", "read_runtime"),
+        ("stacks", "unwind"),
+        ("dispatch_cache", "look_for_cache"),
+        ("chain_walks", "find_walkers"),
+        ("locks", "read_all"),
+    ):
+        home = importlib.import_module(f"dumpwalk.analysis.steps.{step}")
+        original = getattr(home, name)
+        setattr(home, name, late)
         try:
             report = engine.analyze_core(str(healthy), engine.Options(), None, str(place))
         finally:
-            setattr(collecting, name, original)
+            setattr(home, name, original)
         assert (report.verdict.status, report.verdict.kind) == ("inconclusive", "stopped-early"), name
 
 

@@ -245,7 +245,7 @@ def test_a_target_without_a_process() -> None:
 
 
 def test_an_error_of_ours_is_a_sentence_too(core: Path) -> None:
-    broken = "script import dumpwalk.engine.run as e; e.collect = lambda *a, **k: 1 // 0"
+    broken = "script import dumpwalk.engine.run as e; e.observe = lambda *a, **k: 1 // 0"
     assert "ZeroDivisionError" in sentence(batch([load(core), broken, "dumpwalk analyze"]))
 
 

@@ -142,9 +142,9 @@ def test_ctrl_c_stops_the_command(terminal: Terminal, presses: int) -> None:
     terminal.line(f"target create --core {unpack_core('hang-self')}")
     terminal.until("was loaded")
     work = "p.memory.read(0, 8)" if presses == 1 else "None"
-    terminal.line("script import time, dumpwalk.analysis.collect as c; real = c.identify")
+    terminal.line("script import time, dumpwalk.analysis.steps.runtime as c; real = c.read_runtime")
     terminal.line(
-        f"script c.identify = lambda p: [(print('go' + 'ing') if i == 0 else {work}, time.sleep(0.001)) for i in range(10**6)]"
+        f"script c.read_runtime = lambda p: [(print('go' + 'ing') if i == 0 else {work}, time.sleep(0.001)) for i in range(10**6)]"
     )
     terminal.line("dumpwalk analyze")
     terminal.until("\ngoing")
@@ -154,7 +154,7 @@ def test_ctrl_c_stops_the_command(terminal: Terminal, presses: int) -> None:
         assert "interrupted." not in terminal.screen()
         terminal.keys("C-c")
     terminal.until("error: interrupted.")
-    terminal.line("script c.identify = real")
+    terminal.line("script c.read_runtime = real")
     terminal.clear()
     terminal.line("dumpwalk analyze")
     terminal.until("dumpwalk-verdict: hang dispatch-cache-cycle")

@@ -6,49 +6,38 @@ partial or none.
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import List, Set
 
-from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.unexplained import sentence_of
 from dumpwalk.claims.model import Coverage
+from dumpwalk.claims.words import Extent
 from dumpwalk.core.names import plural
 
 
-def record(facts: Facts) -> None:
-    """Append the entries of every area, always in this order."""
+def entries(facts: Gathered) -> List[Coverage]:
+    """The entries of every area, always in this order."""
     _threads(facts)
     _stacks(facts)
     _modules(facts)
     _cache(facts)
     _locks(facts)
     _managed(facts)
+    return facts.covered
 
 
-_AREAS_OF_PHASE = {
-    "runtime": ("dispatch-cache", "managed-threads"),
-    "stacks": ("stacks",),
-    "managed code": ("managed-code",),
-    "thread names": (),
-    "waits": ("locks",),
-    "dispatch cache": ("dispatch-cache",),
-    "locks": ("locks",),
-    "managed threads": ("managed-threads",),
-}
+def after_stop(facts: Gathered, known: List[Coverage], lost: Set[str], why: str) -> List[Coverage]:
+    """Time or memory ran out: the areas of the steps that did not end say so, and the verdict may not be "none"."""
+    kept = [c for c in known if c.area not in lost]
+    gone = [Coverage(area, "none", why) for area in sorted(lost - {"stacks"})]
+    if "stacks" not in lost:
+        return [*kept, *gone]
+    first = facts.process.module_facts.get("stacks")  # what happened to the debugger stays there
+    some: Extent = "partial" if any(len(t.frames()) > 1 for t in facts.process.threads) else "none"
+    return [*kept, *gone, Coverage("stacks", some, f"{first}; {why}" if first else why)]
 
 
-def record_stop(facts: Facts, unfinished: Sequence[str], why: str) -> None:
-    """Time or memory ran out: the areas of the phases that did not end say so, and the verdict may not be "none"."""
-    facts.stopped = why
-    lost = {area for phase in unfinished for area in _AREAS_OF_PHASE[phase]}
-    kept = [c for c in facts.coverage if c.area not in lost]
-    facts.coverage[:] = [*kept, *(Coverage(area, "none", why) for area in sorted(lost - {"stacks"}))]
-    if "stacks" in lost:  # what happened to the debugger stays there
-        first = facts.process.module_facts.get("stacks")
-        some = any(len(t.frames()) > 1 for t in facts.process.threads)
-        facts.cover("stacks", "partial" if some else "none", f"{first}; {why}" if first else why)
-
-
-def _threads(facts: Facts) -> None:
+def _threads(facts: Gathered) -> None:
     process = facts.process
     count = len(process.threads)
     synthetic = sum(1 for t in process.threads if t.tid is None or t.tid_source == "synthetic")
@@ -62,7 +51,7 @@ def _threads(facts: Facts) -> None:
         facts.cover("threads", "complete", f"{plural(count, 'thread')} with tids")
 
 
-def _stacks(facts: Facts) -> None:
+def _stacks(facts: Gathered) -> None:
     process = facts.process
     if process.debugger_version is None:
         facts.cover(
@@ -81,7 +70,7 @@ def _stacks(facts: Facts) -> None:
         facts.cover("stacks", "complete", f"{len(process.threads)} of {plural(len(process.threads), 'thread')} unwound")
 
 
-def _modules(facts: Facts) -> None:
+def _modules(facts: Gathered) -> None:
     assemblies = [m for m in facts.process.modules if m.name.lower().endswith((".dll", ".exe")) and m.build_id is None]
     modules = [m for m in facts.process.modules if m not in assemblies]
     if not modules:
@@ -101,7 +90,7 @@ def _modules(facts: Facts) -> None:
     facts.cover("modules", "complete" if not lacks else ("partial" if matched else "none"), "; ".join(parts))
 
 
-def _cache(facts: Facts) -> None:
+def _cache(facts: Gathered) -> None:
     if facts.runtime is None:
         facts.cover("dispatch-cache", "none", "no .NET runtime was found in this process")
         return
@@ -128,12 +117,12 @@ def _cache(facts: Facts) -> None:
         facts.cover("dispatch-cache", "complete", why)
 
 
-def _is_small(facts: Facts) -> bool:
+def _is_small(facts: Gathered) -> bool:
     core = facts.process.corefile
     return core is not None and core.kind in ("mini", "triage")
 
 
-def _locks(facts: Facts) -> None:
+def _locks(facts: Gathered) -> None:
     unknown = [w.thread.index for w in facts.waits if w.call.inside is None]
     lacks = [sentence_of(group) for group in facts.unsettled]
     if unknown:
@@ -149,7 +138,7 @@ def _locks(facts: Facts) -> None:
     )
 
 
-def _managed(facts: Facts) -> None:
+def _managed(facts: Gathered) -> None:
     if facts.runtime is None:
         return
     _managed_code(facts)
@@ -162,7 +151,7 @@ def _managed(facts: Facts) -> None:
     _managed_locks(facts)
 
 
-def _managed_code(facts: Facts) -> None:
+def _managed_code(facts: Gathered) -> None:
     """How many managed frames have their method's name, and what lacks for the others."""
     code, view = facts.code, facts.view
     if code is None or view is None:
@@ -188,7 +177,7 @@ def _managed_code(facts: Facts) -> None:
     )
 
 
-def _managed_locks(facts: Facts) -> None:
+def _managed_locks(facts: Gathered) -> None:
     reading = facts.reading
     if reading is None or "managed-locks" not in reading.areas:
         facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")

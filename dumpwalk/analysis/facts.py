@@ -1,12 +1,27 @@
-"""What was observed, before anyone draws a conclusion: the input of every detector."""
+"""What was observed, before anyone draws a conclusion: the input of every detector. Made once, of the steps' results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
+from dumpwalk.analysis.results import (
+    CacheLook,
+    ChainWalks,
+    LockLook,
+    ManagedCode,
+    StubImage,
+    SuspensionLook,
+    ThreadLook,
+    ThreadNames,
+    UnsettledWaits,
+)
+from dumpwalk.analysis.results import Holder as Holder
+from dumpwalk.analysis.results import LockFact as LockFact
+from dumpwalk.analysis.results import Suspension as Suspension
+from dumpwalk.analysis.results import Unsettled as Unsettled
+from dumpwalk.analysis.results import thread_node as thread_node
 from dumpwalk.claims.model import Coverage
-from dumpwalk.claims.words import Extent, Grade
+from dumpwalk.claims.words import Extent
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.dispatch.cache import Cache
@@ -18,128 +33,142 @@ from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
-from dumpwalk.locks.graph import Graph, Node
+from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.kind import Reading
-from dumpwalk.locks.state import LockState, Owner
 from dumpwalk.locks.waits import Wait
 
-
-@dataclass(frozen=True)
-class Holder:
-    """One owner of a lock, and the thread that it is."""
-
-    owner: Owner
-    thread: Optional[Thread]
-    gone: bool
-    """No thread has that number, and the list of those who have one is as complete as the dump makes it."""
+Result = TypeVar("Result")
 
 
-@dataclass
-class LockFact:
-    """One lock of the report and everyone around it."""
+class Answers:
+    """The results by their class, and the most wanted ones by name."""
 
-    state: LockState
-    name: Optional[str]
-    name_source: Optional[str]
-    """symbol, member (of a known object), caller (the function above Enter), or None."""
-    kind: str
-    """crst, pthread, pal-critical-section."""
-    holders: Tuple[Holder, ...] = ()
-    waiters: List[Wait] = field(default_factory=list)
-    note: Optional[str] = None
-
-    @property
-    def owner(self) -> Optional[Thread]:
-        """The first owner that is a thread of this process."""
-        return next((h.thread for h in self.holders if h.thread is not None), None)
-
-    @property
-    def label(self) -> str:
-        return self.name or f"lock 0x{self.state.address:x}"
-
-    @property
-    def node(self) -> Node:
-        return Node("lock", self.state.address)
-
-    @property
-    def owner_gone(self) -> bool:
-        """It is held, and all whom it names are gone."""
-        return bool(self.state.locked and self.holders and all(h.gone for h in self.holders))
-
-
-@dataclass
-class Unsettled:
-    """Waits of one sort that nothing settles (unexplained.py). `reason` is owner-unknown, unexplained-wait or not-captured."""
-
-    reason: str
-    what: str
-    """What they wait for, in words, with its address where they wait for one thing."""
-    waits: List[Wait] = field(default_factory=list)
-    lock: Optional[LockState] = None
-
-
-@dataclass
-class Suspension:
-    """A suspension of all managed threads (garbage collection, debugger) that is under way."""
-
-    suspender: Optional[Thread]
-    how: str
-    grade: Grade
-    blocking: List[Thread] = field(default_factory=list)
-    """Threads in cooperative mode that it has to wait for."""
-    waiting: List[Thread] = field(default_factory=list)
-    """Threads that wait for it to end."""
-    suspender_address: Optional[int] = None
-
-
-@dataclass
-class Facts:
     process: Process
-    runtime: Optional[RuntimeInfo]
-    layouts: List[Layout]
-    waits: List[Wait]
-    location: Location
-    cache: Optional[Cache]
-    write_lock: Optional[LockFact]
-    walkers: List[Walker]
-    locks: List[LockFact]
-    managed: Optional[ManagedThreads]
-    suspension: Optional[Suspension]
-    graph: Graph
-    stub_image: Optional[StubImageCheck] = None
-    """macOS x64 only: whether the chain look-up stub was linked in one piece."""
-    threads: Optional[ThreadIndex] = None
-    reading: Optional[Reading] = None
-    """What the kinds of locks found; None when time ran out before."""
-    view: Optional[ManagedView] = None
-    """Managed code and objects by name; None without a runtime."""
-    code: Optional[ManagedFrames] = None
-    """What came of naming the managed frames; None without a runtime, or when time ran out before."""
-    thread_names: Dict[int, str] = field(default_factory=dict)
-    """Thread.Name by the address of the runtime's Thread."""
-    unsettled: List[Unsettled] = field(default_factory=list)
-    """Waits over which "nothing stuck" must not be said."""
-    coverage: List[Coverage] = field(default_factory=list)
-    stopped: Optional[str] = None
-    """Why the analysis ended early, when it did."""
-    limits_hit: List[str] = field(default_factory=list)
-    """Sentences on bounds of limits.py that cut something short."""
+    results: Mapping[Type[Any], Any]
+
+    def of(self, what: Type[Result]) -> Result:
+        """The result of the step that gives this class. Raises KeyError where that step comes later."""
+        found: Result = self.results[what]
+        return found
+
+    @property
+    def runtime(self) -> Optional[RuntimeInfo]:
+        return self.of(RuntimeView).info
+
+    @property
+    def layouts(self) -> Sequence[Layout]:
+        return self.of(RuntimeView).layouts
+
+    @property
+    def view(self) -> Optional[ManagedView]:
+        """Managed code and objects by name; None without a runtime."""
+        return self.of(RuntimeView).managed
+
+    @property
+    def code(self) -> Optional[ManagedFrames]:
+        return self.of(ManagedCode).frames
+
+    @property
+    def waits(self) -> Sequence[Wait]:
+        return self.of(LockLook).waits
+
+    @property
+    def location(self) -> Location:
+        return self.of(CacheLook).location
+
+    @property
+    def cache(self) -> Optional[Cache]:
+        return self.of(CacheLook).cache
+
+    @property
+    def walkers(self) -> Sequence[Walker]:
+        return self.of(ChainWalks).walkers
+
+    @property
+    def locks(self) -> Sequence[LockFact]:
+        return self.of(LockLook).locks
+
+    @property
+    def reading(self) -> Optional[Reading]:
+        """What the kinds of locks found; None when time ran out before."""
+        return self.of(LockLook).reading
+
+    @property
+    def write_lock(self) -> Optional[LockFact]:
+        """The row of the cache's own lock."""
+        lock = self.of(CacheLook).write_lock
+        return self.lock_at(lock.address) if lock is not None else None
+
+    @property
+    def managed(self) -> Optional[ManagedThreads]:
+        return self.of(ThreadLook).managed
+
+    @property
+    def threads(self) -> ThreadIndex:
+        return self.of(ThreadLook).index
+
+    @property
+    def thread_names(self) -> Dict[int, str]:
+        """Thread.Name by the address of the runtime's Thread."""
+        return self.of(ThreadNames).by_address
+
+    @property
+    def suspension(self) -> Optional[Suspension]:
+        return self.of(SuspensionLook).suspension
+
+    @property
+    def unsettled(self) -> Sequence[Unsettled]:
+        """Waits over which "nothing stuck" must not be said."""
+        return self.of(UnsettledWaits).groups
+
+    @property
+    def graph(self) -> Graph:
+        return self.of(Graph)
+
+    @property
+    def stub_image(self) -> Optional[StubImageCheck]:
+        return self.of(StubImage).check
 
     def wait_of(self, thread: Thread) -> Optional[Wait]:
-        for wait in self.waits:
-            if wait.thread is thread:
-                return wait
-        return None
+        return next((wait for wait in self.waits if wait.thread is thread), None)
 
     def lock_at(self, address: int) -> Optional[LockFact]:
-        for lock in self.locks:
-            if lock.state.address == address:
-                return lock
-        return None
+        return next((lock for lock in self.locks if lock.state.address == address), None)
+
+
+class Gathered(Answers):
+    """The results so far, while the steps run. `ways` are those by which the dispatch cache may be looked for."""
+
+    def __init__(self, process: Process, ways: Tuple[str, ...]) -> None:
+        self.process = process
+        self.ways = ways
+        self.results: Dict[Type[Any], Any] = {}
+        self.covered: List[Coverage] = []
+
+    def put(self, what: Type[Any], result: Any) -> None:
+        """A result is put once and stays as it is."""
+        assert what not in self.results, f"two steps give {what.__name__}"
+        self.results[what] = result
 
     def cover(self, area: str, status: Extent, why: str) -> None:
-        self.coverage.append(Coverage(area, status, why))
+        self.covered.append(Coverage(area, status, why))
 
 
-def thread_node(thread: Thread) -> Node:
-    return Node("thread", thread.index)
+class Facts(Answers):
+    """All results, with how far they reach."""
+
+    def __init__(
+        self, known: Answers, coverage: Sequence[Coverage], stopped: Optional[str], limits_hit: Tuple[str, ...]
+    ) -> None:
+        self.process = known.process
+        self.results = known.results
+        self.coverage = tuple(coverage)
+        self.stopped = stopped
+        """Why the analysis ended early, when it did."""
+        self.limits_hit = limits_hit
+        """Sentences on bounds of limits.py that cut something short."""
+
+    def covering(self, more: Sequence[Coverage]) -> Facts:
+        """The same facts with entries for what was done with them."""
+        return Facts(self, (*self.coverage, *more), self.stopped, self.limits_hit) if more else self

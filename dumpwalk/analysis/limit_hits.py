@@ -6,27 +6,29 @@ managed threads, module folders) are not here; docs/limits.md tells for each wha
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 from dumpwalk import limits
-from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.facts import Answers
 from dumpwalk.claims.model import Coverage
 from dumpwalk.core.names import plural
 
 
-def record(facts: Facts) -> None:
-    """Change the coverage entries of the areas that a bound has cut, and remember the sentences for the verdict."""
-    for area, why in _hits(facts):
-        facts.limits_hit.append(why)
-        old = next((c for c in facts.coverage if c.area == area), None)
-        if old is None:
-            facts.cover(area, "partial", why)
+def applied(known: Sequence[Coverage], hits: Sequence[Tuple[str, str]]) -> List[Coverage]:
+    """The coverage with the areas that a bound has cut told as partial."""
+    entries = list(known)
+    for area, why in hits:
+        place = next((i for i, c in enumerate(entries) if c.area == area), None)
+        if place is None:
+            entries.append(Coverage(area, "partial", why))
             continue
-        status = "partial" if old.status == "complete" else old.status
-        facts.coverage[facts.coverage.index(old)] = Coverage(area, status, f"{why}; {old.why}")
+        old = entries[place]
+        entries[place] = Coverage(area, "partial" if old.status == "complete" else old.status, f"{why}; {old.why}")
+    return entries
 
 
-def _hits(facts: Facts) -> List[Tuple[str, str]]:
+def of(facts: Answers) -> List[Tuple[str, str]]:
+    """(area, sentence) of each bound that was hit."""
     found: List[Tuple[str, str]] = []
     cut = sum(1 for t in facts.process.threads if len(t.frames()) >= limits.FRAMES_PER_THREAD)
     if cut:

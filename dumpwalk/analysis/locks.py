@@ -6,7 +6,7 @@ from typing import Dict, Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Holder, LockFact
 from dumpwalk.core.process import Process
-from dumpwalk.core.thread_index import RuntimeThread, ThreadIndex
+from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.locks import names as lock_names
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.locks.state import LockState
@@ -14,14 +14,6 @@ from dumpwalk.locks.waits import Wait
 
 _STORE_LOCK = 0x10
 """ThreadStore's own lock in every version (src/coreclr/vm/threads.h)."""
-
-
-def thread_index(process: Process, managed: Optional[ManagedThreads]) -> ThreadIndex:
-    """The threads by every number that the dump tells of them."""
-    if managed is None:
-        return ThreadIndex(process)
-    records = [RuntimeThread(r.address, r.managed_id, r.os_tid) for r in managed.threads]
-    return ThreadIndex(process, records, managed.status == "complete")
 
 
 def lock_facts(

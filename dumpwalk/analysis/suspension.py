@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
-from dumpwalk.analysis.facts import Facts, Suspension
+from dumpwalk.analysis.facts import Answers, Suspension
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
@@ -27,7 +27,7 @@ _WAITING = (
 )
 
 
-def find_suspension(facts: Facts) -> Optional[Suspension]:
+def find_suspension(facts: Answers) -> Optional[Suspension]:
     """The suspension, or None when nothing says that one is under way."""
     suspender, how, grade = _suspender(facts)
     if suspender is None:
@@ -42,7 +42,7 @@ def find_suspension(facts: Facts) -> Optional[Suspension]:
     return suspension
 
 
-def _suspender(facts: Facts) -> tuple[Optional[Thread], str, Grade]:
+def _suspender(facts: Answers) -> tuple[Optional[Thread], str, Grade]:
     managed = facts.managed
     if managed is not None and managed.suspending:
         for record in managed.threads:
@@ -61,7 +61,7 @@ def _suspender(facts: Facts) -> tuple[Optional[Thread], str, Grade]:
     return None, "", "unresolved"
 
 
-def _waiting(facts: Facts, suspension: Suspension) -> List[Thread]:
+def _waiting(facts: Answers, suspension: Suspension) -> List[Thread]:
     by_word: Dict[int, List[Thread]] = {}
     found: List[Thread] = []
     blocking = {t.index for t in suspension.blocking}

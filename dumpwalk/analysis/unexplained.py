@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Dict, List, Optional, Set, Tuple
 
-from dumpwalk.analysis.facts import Facts, Unsettled
+from dumpwalk.analysis.facts import Answers, Unsettled
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.names import plain, plural
 from dumpwalk.core.process import Thread
@@ -31,7 +31,7 @@ _FOREIGN_LOCKS = {
 }
 
 
-def unsettled(facts: Facts) -> List[Unsettled]:
+def unsettled(facts: Answers) -> List[Unsettled]:
     """All of them, those with a lock first. Linear in the number of waits."""
     groups: Dict[Tuple[str, str], Unsettled] = {}
     owned = {lock.state.address for lock in facts.locks if lock.holders}
@@ -57,7 +57,7 @@ def ends_by_itself(wait: Wait) -> bool:
     return wait.call.kind == "futex" and len(wait.call.arguments) > 3 and wait.call.arguments[3] != 0
 
 
-def _of(facts: Facts, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
+def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
     if wait.call.inside is None or wait.explained or ends_by_itself(wait):
         return None
     if wait.lock is not None:
@@ -94,7 +94,7 @@ def _of_lock(state: LockState) -> Optional[Unsettled]:
     return Unsettled(OWNER_UNKNOWN, f"a mutex at 0x{state.address:x} that records no owner", lock=state)
 
 
-def _protocol_of_locks(facts: Facts, wait: Wait) -> bool:
+def _protocol_of_locks(facts: Answers, wait: Wait) -> bool:
     """FUTEX_WAIT for the value 2, which the word still has: glibc's low level locks (musl waits so on conditions)."""
     arguments = wait.call.arguments
     return (

@@ -51,6 +51,14 @@ class Contract:
     """Algorithm versions by name."""
     notes: List[str] = field(default_factory=list)
 
+    @property
+    def libc(self) -> Optional[str]:
+        """glibc or musl by the RID of a build for Linux (the RID of another system means nothing here)."""
+        rid = self.values.get("RID")
+        if not isinstance(rid, str):
+            return None
+        return "musl" if "musl" in rid else "glibc"
+
     def offset(self, type_name: str, field_name: str) -> Optional[int]:
         found = self.types.get(type_name)
         return found.fields.get(field_name) if found is not None else None
@@ -64,10 +72,7 @@ class ContractResult:
 
 
 def read_contract(process: Process, runtime: RuntimeInfo) -> ContractResult:
-    """The runtime's data contract, from the dump, else from the module file. Never raises on damaged data.
-
-    Its RID tells the C library; `runtime.libc` takes that where no module told.
-    """
+    """The runtime's data contract, from the dump, else from the module file. Never raises on damaged data."""
     address = runtime.contract_address
     if address is None:
         if runtime.major is not None and runtime.major < 9:
@@ -78,9 +83,6 @@ def read_contract(process: Process, runtime: RuntimeInfo) -> ContractResult:
     why = _read_into(contract, runtime.image, address)
     if why:
         return ContractResult(None, why)
-    rid = contract.values.get("RID")
-    if runtime.libc is None and isinstance(rid, str) and process.os == "linux":
-        runtime.libc = "musl" if "musl" in rid else "glibc"
     return ContractResult(contract, "")
 
 

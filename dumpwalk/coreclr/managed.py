@@ -12,7 +12,7 @@ from dumpwalk.core.process import Process
 from dumpwalk.coreclr.code.method_desc import MethodName, MethodNames
 from dumpwalk.coreclr.code.methods import Code, Methods
 from dumpwalk.coreclr.code.roots import Ranges, find_ranges
-from dumpwalk.coreclr.contract import Contract, read_contract
+from dumpwalk.coreclr.contract import Contract, ContractResult, read_contract
 from dumpwalk.coreclr.managed_layout import layout_for, verified
 from dumpwalk.coreclr.metadata.files import NamedFiles
 from dumpwalk.coreclr.metadata.modules import RuntimeModule
@@ -37,11 +37,11 @@ class ManagedView:
         process: Process,
         runtime: RuntimeInfo,
         files: Optional[NamedFiles] = None,
-        contract: Optional[Contract] = None,
+        contract: Optional[ContractResult] = None,
     ) -> None:
         self._process = process
         self._runtime = runtime
-        self.contract = contract or read_contract(process, runtime).contract
+        self.contract: Optional[Contract] = (contract or read_contract(process, runtime)).contract
         self.words = Words(process.memory)
         self.layout = layout_for(runtime.major, self.contract)
         self.files = files or NamedFiles(process.files_named)

@@ -15,7 +15,7 @@ from dumpwalk import limits
 from dumpwalk.core.grade import Extent
 from dumpwalk.core.memory import read_u32, read_u64
 from dumpwalk.core.process import Process
-from dumpwalk.coreclr.contract import Contract, described_globals, read_contract
+from dumpwalk.coreclr.contract import Contract, ContractResult, described_globals, read_contract
 from dumpwalk.coreclr.dac_table import FINALIZER_THREAD, SUSPENSION_THREAD, THREAD_STORE, read_dac_table
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, from_contract, rows_for
@@ -94,9 +94,12 @@ class _Globals:
     suspension: Optional[int]
 
 
-def read_threads(process: Process, runtime: RuntimeInfo) -> ManagedThreads:
-    """The managed threads. Never raises on damaged memory and never loops; what lacks is told in `coverage`."""
-    contract = read_contract(process, runtime)
+def read_threads(process: Process, runtime: RuntimeInfo, contract: Optional[ContractResult] = None) -> ManagedThreads:
+    """The managed threads. Never raises on damaged memory and never loops; what lacks is told in `coverage`.
+
+    `contract` is the data contract where it was read already.
+    """
+    contract = contract or read_contract(process, runtime)
     tried: List[str] = []
     if contract.contract is not None:
         layout = from_contract(contract.contract, process.os)

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
-from dumpwalk.analysis.collect import collect
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.observe import observe
 from dumpwalk.binaries.search import fetch_command
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.process import Module, Process
@@ -51,14 +51,14 @@ def analyze_core(
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
-        facts = collect(process, progress, options.ways)
+        facts = observe(process, progress, options.ways)
         return report_of(facts, path, core, digest)
 
 
 def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None) -> Report:
     """Findings, verdict and report of gathered facts."""
     findings, failed = run_all(facts)
-    facts.coverage.extend(failed)
+    facts = facts.covering(failed)
     verdict = decide(facts, findings)
 
     def fetch(module: Module) -> Optional[str]:
@@ -71,7 +71,7 @@ def analyze_process(
     process: Process, path: str, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS
 ) -> Report:
     """The report of a process that is already open: a debugger's target."""
-    return report_of(collect(process, progress, ways), path, process.corefile)
+    return report_of(observe(process, progress, ways), path, process.corefile)
 
 
 def _sha256(path: str) -> str:

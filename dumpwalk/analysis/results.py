@@ -1,0 +1,162 @@
+"""What the steps give: frozen, each class the answer of one step (analysis/steps). A new step keeps its own beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+from dumpwalk.core.grade import Grade
+from dumpwalk.core.process import Thread
+from dumpwalk.core.thread_index import ThreadIndex
+from dumpwalk.coreclr.dispatch.cache import Cache
+from dumpwalk.coreclr.dispatch.locate import Location
+from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
+from dumpwalk.coreclr.dispatch.stuck import Walker
+from dumpwalk.coreclr.managed_frames import ManagedFrames
+from dumpwalk.coreclr.managed_threads import ManagedThreads
+from dumpwalk.locks.graph import Node
+from dumpwalk.locks.kind import Reading
+from dumpwalk.locks.state import LockState, Owner
+from dumpwalk.locks.waits import Wait
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One owner of a lock, and the thread that it is."""
+
+    owner: Owner
+    thread: Optional[Thread]
+    gone: bool
+    """No thread has that number, and the list of those who have one is as complete as the dump makes it."""
+
+
+@dataclass
+class LockFact:
+    """One lock of the report and everyone around it."""
+
+    state: LockState
+    name: Optional[str]
+    name_source: Optional[str]
+    """symbol, member (of a known object), caller (the function above Enter), or None."""
+    kind: str
+    """crst, pthread, pal-critical-section."""
+    holders: Tuple[Holder, ...] = ()
+    waiters: List[Wait] = field(default_factory=list)
+    note: Optional[str] = None
+
+    @property
+    def owner(self) -> Optional[Thread]:
+        """The first owner that is a thread of this process."""
+        return next((h.thread for h in self.holders if h.thread is not None), None)
+
+    @property
+    def label(self) -> str:
+        return self.name or f"lock 0x{self.state.address:x}"
+
+    @property
+    def node(self) -> Node:
+        return Node("lock", self.state.address)
+
+    @property
+    def owner_gone(self) -> bool:
+        """It is held, and all whom it names are gone."""
+        return bool(self.state.locked and self.holders and all(h.gone for h in self.holders))
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Waits of one sort that nothing settles (unexplained.py). `reason` is owner-unknown, unexplained-wait or not-captured."""
+
+    reason: str
+    what: str
+    """What they wait for, in words, with its address where they wait for one thing."""
+    waits: List[Wait] = field(default_factory=list)
+    lock: Optional[LockState] = None
+
+
+@dataclass
+class Suspension:
+    """A suspension of all managed threads (garbage collection, debugger) that is under way."""
+
+    suspender: Optional[Thread]
+    how: str
+    grade: Grade
+    blocking: List[Thread] = field(default_factory=list)
+    """Threads in cooperative mode that it has to wait for."""
+    waiting: List[Thread] = field(default_factory=list)
+    """Threads that wait for it to end."""
+    suspender_address: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Stacks:
+    complete: bool
+    """False when time ran out: some threads then have the frame of their pc alone."""
+
+
+@dataclass(frozen=True)
+class ManagedCode:
+    frames: Optional[ManagedFrames]
+    """What came of naming them; None without a runtime, or when time ran out before."""
+
+
+@dataclass(frozen=True)
+class NativeWaits:
+    waits: Tuple[Wait, ...]
+    """One for each thread, also for those that wait for nothing; empty when time ran out."""
+
+
+@dataclass(frozen=True)
+class CacheLook:
+    location: Location
+    cache: Optional[Cache]
+    write_lock: Optional[LockState]
+    """m_writeLock as memory has it; None where there is no cache or its lock could not be read."""
+
+
+@dataclass(frozen=True)
+class ThreadLook:
+    managed: Optional[ManagedThreads]
+    index: ThreadIndex
+
+
+@dataclass(frozen=True)
+class ThreadNames:
+    by_address: Dict[int, str]
+    """By the address of the runtime's Thread."""
+
+
+@dataclass(frozen=True)
+class ChainWalks:
+    walkers: Tuple[Walker, ...]
+    waits: Tuple[Wait, ...]
+    """The native waits, with those for m_writeLock that only the cache, or a frame, could tell."""
+
+
+@dataclass(frozen=True)
+class LockLook:
+    waits: Tuple[Wait, ...]
+    """Each with the layers that the kinds laid over it."""
+    locks: Tuple[LockFact, ...]
+    reading: Optional[Reading]
+    """What the kinds found; None when time ran out before."""
+
+
+@dataclass(frozen=True)
+class StubImage:
+    check: Optional[StubImageCheck]
+
+
+@dataclass(frozen=True)
+class SuspensionLook:
+    suspension: Optional[Suspension]
+
+
+@dataclass(frozen=True)
+class UnsettledWaits:
+    groups: Tuple[Unsettled, ...]
+    """Waits over which "nothing stuck" must not be said."""
+
+
+def thread_node(thread: Thread) -> Node:
+    return Node("thread", thread.index)

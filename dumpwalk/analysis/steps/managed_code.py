@@ -1,0 +1,26 @@
+"""Names of managed frames, by metadata: the second of three sources (a symbol, metadata, what the code does)."""
+
+from __future__ import annotations
+
+from dumpwalk.analysis.facts import Gathered
+from dumpwalk.analysis.results import ManagedCode, Stacks
+from dumpwalk.analysis.step import Step
+from dumpwalk.coreclr.managed_frames import name_frames
+from dumpwalk.coreclr.runtime_view import RuntimeView
+
+
+def _look(known: Gathered) -> ManagedCode:
+    view = known.of(RuntimeView).managed
+    return ManagedCode(name_frames(known.process, view) if view is not None else None)
+
+
+STEP = Step(
+    name="managed code",
+    rank=30,
+    gives=ManagedCode,
+    needs=(RuntimeView, Stacks),
+    look=_look,
+    instead=lambda known: ManagedCode(None),
+    areas=("managed-code",),
+    applies=lambda known: known.runtime is not None,
+)
