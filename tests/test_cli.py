@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -176,3 +177,21 @@ def test_a_missing_module_folder_does_not_stop_the_analysis(dumpwalk_command: Ru
     assert done.returncode == 10 and json.loads(done.stdout)["verdict"]["kind"] == "lock-cycle"
     assert done.stderr == "dumpwalk: --modules no/such/folder: there is no such file or folder; going on without it.\n"
     assert any("no/such/folder" in note for note in json.loads(done.stdout)["dump"]["notes"])
+
+
+def test_redaction_of_a_real_core_in_every_format(dumpwalk_command: Run, tmp_path: Path) -> None:
+    """The user's name is known from the home folder of the core, and stands in the module folder and in the core's name too."""
+    home, build = tmp_path / "home" / "mallory", tmp_path / "mallory-build"
+    home.mkdir(parents=True)
+    shutil.copytree(Path(module_options("native-abba")[1]), build)
+    core = home / "core.abba-mallory.web01.5601"
+    shutil.copy(unpack_core("native-abba"), core)
+    names = ("r.json", "r.md", "r.txt", "r.html", "r.mmd", "r.dot")
+    options = [word for name in names for word in ("-o", tmp_path / name)]
+    done = dumpwalk_command("analyze", core, "-m", build, "--redact", *options)
+    assert done.returncode == 10
+    for text in (done.stdout, done.stderr, *((tmp_path / name).read_text() for name in names)):
+        assert "mallory" not in text.lower() and "web01" not in text
+    assert json.loads((tmp_path / "r.json").read_text())["modules"][0]["file"].count("<redacted:user>") >= 1
+    bad = dumpwalk_command("analyze", home / "nothing-of-mallory", "--redact")
+    assert bad.returncode == 1 and "mallory" not in bad.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import socket
+from dataclasses import replace
 from typing import Any, Iterator
 
 import pytest
@@ -185,6 +186,68 @@ def test_names_given_by_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     report = _with(hang_self(), "queue helix-17 of heidi, heidi_2 and Heidi")
     redacted = redact.redact(report, hosts=["helix-17"], users=["heidi"])
     assert redacted.dump.notes == ("queue <redacted:host> of <redacted:user>, <redacted:user>_2 and <redacted:user>",)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("/data/mallory/x.so", "/data/<redacted:user>/x.so"),
+        ("/tmp/mallory-build/a_mallory", "/tmp/<redacted:user>-build/a_<redacted:user>"),
+        ("Mallory's worker", "<redacted:user>'s worker"),
+        ("ran on build-77", "ran on <redacted:host>"),
+        ("malloryx and xmallory", "malloryx and xmallory"),
+    ],
+)
+def test_a_name_that_one_place_gives_away_is_redacted_everywhere(before: str, after: str) -> None:
+    report = _with(hang_self(), "/home/mallory/bin/app", "eve@build-77", before)
+    thread = replace(report.threads[0], name=before)
+    report = replace(report, threads=(thread, *report.threads[1:]))
+    redacted = redact.redact(report)
+    assert redacted.dump.notes[-1] == after and redacted.threads[0].name == after
+    assert [f.function for f in redacted.threads[1].frames] == [f.function for f in report.threads[1].frames]
+
+
+def test_an_account_that_is_nobody_s_is_no_word_to_look_for() -> None:
+    redacted = redact.redact(_with(hang_self(), "/home/runner/work", "the test runner", "/Users/lock/x", "a lock"))
+    assert redacted.dump.notes == (
+        "/home/<redacted:user>/work",
+        "the test runner",
+        "/Users/<redacted:user>/x",
+        "a lock",
+    )
+    assert redacted.verdict == hang_self().verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("core.dotnet.web01.4711", "core.dotnet.<redacted:host>.4711"),
+        ("core.web-7d9f.4711.1700000000.gz", "core.<redacted:host>.4711.1700000000.gz"),
+        ("core-dotnet-11-1000-1000-4711-web01", "core-dotnet-11-1000-1000-4711-<redacted:host>"),
+        ("core.dotnet.1000.8f6c1a2b3c4d5e6f8f6c1a2b3c4d5e6f.4711.1700000000000000", ""),
+        ("core.4711", ""),
+        ("coredump.4711", ""),
+        ("hang-self.core", ""),
+        ("testhost.net8.0_4711_20240101T101010_hangdump.dmp", ""),
+    ],
+)
+def test_the_host_in_a_dump_s_own_name(name: str, after: str) -> None:
+    path = f"/cores/{name}"
+    report = hang_self()
+    report = replace(report, dump=replace(report.dump, path=path, notes=(f"{path} is whole",)))
+    redacted = redact.redact(report)
+    assert redacted.dump.path == f"/cores/{after or name}"
+    assert redacted.dump.notes == (f"/cores/{after or name} is whole",)
+    failed = redact.redact(FailedCore(path, f"{path} is empty.", 1, "not-a-core"))
+    assert ("web" in failed.path) == ("web" in (after or name)) or "dotnet" in name
+
+
+def test_what_one_core_gives_away_is_redacted_in_all() -> None:
+    one, other = (
+        _with(hang_self(), "/home/mallory/x"),
+        FailedCore("/data/mallory/core", "/data/mallory/core is empty.", 1, ""),
+    )
+    assert "mallory" not in json_format.dumps(list(redact.redact_all([one, other])))
 
 
 def test_the_entry_of_a_failed_core_is_redacted_too() -> None:

@@ -41,10 +41,9 @@ class CommandLine:
         finally:
             progress.done()
         if options["redact"]:
-            from dumpwalk.report.model import Report
-            from dumpwalk.report.redact import redact
+            from dumpwalk.report.redact import redact_all
 
-            found = [redact(o) if isinstance(o, Report) else redact(o) for o in found]
+            found = redact_all(found)
         for failure in isolation.split(found)[1]:
             self.note(failure.error)
         return found

@@ -1,9 +1,9 @@
 """Visible redaction: user names, home folders and host names become `<redacted:user>` and the like in every string.
 
-What is redacted, and nothing else: the name after /home/, /Users/, C:\\Users\\ and the like (the folders below it
-stay), root's home, macOS' per-user temporary folder, user@host, the host of a UNC path; this machine's user name where
-it is a folder, its host name and what the caller names wherever they stand as a word. Names of processes, modules and
-functions stay: without them there is no report.
+What is redacted: the name after /home/, /Users/, C:\\Users\\ and the like (the folders below it stay), root's home, macOS'
+per-user temporary folder, user@host, the host of a UNC path; and as words wherever they stand, in other paths, names of
+threads and the dump's own name too: each user and host that any of these gives away (private_names.py), this machine's user
+and host, and what the caller names. Names of processes, modules and functions stay: without them there is no report.
 """
 
 from __future__ import annotations
@@ -12,39 +12,27 @@ import getpass
 import re
 import socket
 from dataclasses import replace
-from typing import Any, Iterable, List, Pattern, Tuple, TypeVar, cast
+from typing import Any, Iterable, List, Pattern, Sequence, Tuple, TypeVar, Union, cast
 
+from dumpwalk.report import private_names
 from dumpwalk.report.escape import map_strings
 from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.private_names import HOMES, SHARE_HOST, SYMBOLS, USER_AT_HOST, telling
 
 Entry = TypeVar("Entry", Report, FailedCore)
 
 USER, HOME, HOST = "<redacted:user>", "<redacted:home>", "<redacted:host>"
-_NAME = r"(?:[A-Z][\w.-]*(?: [A-Z][\w.-]*){1,3}(?=[/\\])|[^/\\\s:\"'<>|]+)"
-"""Up to the next separator; with blanks in it only where it looks like `First Last` and a separator follows."""
 _RULES: Tuple[Tuple[Pattern[str], str], ...] = (
-    (re.compile(rf"(/(?i:home|users)/)(?!Shared\b){_NAME}"), rf"\1{USER}"),
-    (re.compile(rf"(\b[A-Za-z]:[\\/]+(?i:Users|Documents and Settings)[\\/]+)(?!(?:Public|Default)\b){_NAME}"),
-     rf"\1{USER}"),
+    *((pattern, rf"\1{USER}") for pattern in HOMES),
     (re.compile(r"(?:^|(?<=[^\w./-]))/(?:var/)?root(?=/|$|[\s\"':,;)])"), HOME),
     (re.compile(r"(/var/folders/)[^/\s<]+/[^/\s]+"), rf"\1{USER}"),
-    (re.compile(r"(?:^|(?<=[\s\"'=(]))(\\\\|//)[A-Za-z0-9][\w.-]*(?=[\\/])"), rf"\1{HOST}"),
-)  # fmt: skip
-_USER_AT_HOST = re.compile(
-    r"(?<![\w@.+/-])[A-Za-z_][\w.-]*@(?!plt\b|GLIBC|GCC|CXXABI|LLVM)[A-Za-z][\w-]*(?:\.[A-Za-z][\w-]*)*(?![\w@])"
+    (SHARE_HOST, rf"\1{HOST}"),
 )
-_SYMBOLS = frozenset(("function", "command", "repro"))
-"""Fields in which an @ belongs to a symbol's version."""
 _CODES = frozenset(
     ("status", "kind", "grade", "trust", "format", "arch", "os", "tid_source", "name_source", "walked", "match", "id",
      "confidence", "signature", "state", "mode", "role")
 )  # fmt: skip
 """Fields that hold one of the report's own words."""
-_TOO_COMMON = frozenset(("localhost", "localdomain", "root", "dotnet", "lldb", "linux", "darwin"))
-
-
-def _telling(name: str) -> bool:
-    return len(name) >= 3 and name.lower() not in _TOO_COMMON
 
 
 def this_host() -> List[str]:
@@ -53,7 +41,7 @@ def this_host() -> List[str]:
         name = socket.gethostname()
     except OSError:
         return []
-    return [part for part in dict.fromkeys((name, name.split(".")[0])) if _telling(part)]
+    return [part for part in dict.fromkeys((name, name.split(".")[0])) if telling(part)]
 
 
 def this_user() -> List[str]:
@@ -61,15 +49,17 @@ def this_user() -> List[str]:
         name = getpass.getuser()
     except (KeyError, OSError, ImportError):
         return []
-    return [name] if _telling(name) else []
+    return [name] if telling(name) else []
 
 
 def _word(name: str) -> Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def _folder(name: str) -> Pattern[str]:
-    return re.compile(rf"(?<=[/\\]){re.escape(name)}(?=[/\\]|$)")
+def redact_all(entries: Sequence[Union[Report, FailedCore]]) -> List[Union[Report, FailedCore]]:
+    """Each with marks; what one of them gives away is redacted in all."""
+    users, hosts = private_names.names_in(entries)
+    return [redact(e, hosts, users) if isinstance(e, Report) else redact(e, hosts, users) for e in entries]
 
 
 def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) -> Entry:
@@ -77,18 +67,21 @@ def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) 
 
     `hosts` and `users` are redacted as words too.
     """
-    words = [(name, HOST) for name in (*hosts, *this_host()) if name] + [(name, USER) for name in users if name]
+    found: Tuple[List[str], List[str]] = private_names.names_in([report])
+    words = [(name, HOST) for name in (*hosts, *this_host(), *found[1]) if name]
+    words += [(name, USER) for name in (*users, *this_user(), *found[0]) if name]
     words.sort(key=lambda item: (-len(item[0]), item[0]))
     patterns = [(_word(name), mark) for name, mark in dict.fromkeys(words)]
-    patterns += [(_folder(name), USER) for name in this_user()]
 
     def change(field: str, value: str) -> str:
         if field in _CODES:
             return value
         for pattern, mark in _RULES:
             value = pattern.sub(mark, value)
-        if field not in _SYMBOLS and "@" in value:
-            value = _USER_AT_HOST.sub(f"{USER}@{HOST}", value)
+        if field not in SYMBOLS and "@" in value:
+            value = USER_AT_HOST.sub(f"{USER}@{HOST}", value)
+        if field == "function":
+            return value  # a namespace may be called as its author is
         for pattern, mark in patterns:
             value = pattern.sub(mark, value)
         return value
