@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
@@ -193,3 +194,45 @@ def test_helix_says_what_it_does_not_know(run: Run, helix: Dict[str, Any]) -> No
         done = run("helix", *arguments, **environment)
         assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, (arguments, done.stderr)
     assert run("helix", JOB, "--analyze", **environment).returncode == 2
+
+
+@pytest.fixture(scope="module")
+def stripped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a core of abba.c built with -g, then stripped; `store` beside it has what was stripped off."""
+    folder = tmp_path_factory.mktemp("lines")
+    program, source = folder / "abba", ROOT / "fixtures" / "programs" / "abba.c"
+    subprocess.run(["gcc", "-g", "-O1", "-o", str(program), str(source), "-lpthread"], check=True)
+    notes = subprocess.run(["readelf", "-n", str(program)], check=True, capture_output=True, text=True).stdout
+    build_id = notes.split("Build ID: ")[1].split()[0]
+    debug = folder / "store" / "_.debug" / f"elf-buildid-sym-{build_id}" / "_.debug"
+    debug.parent.mkdir(parents=True)
+    subprocess.run(["objcopy", "--only-keep-debug", str(program), str(debug)], check=True)
+    subprocess.run(["strip", str(program)], check=True)
+    with subprocess.Popen([str(program)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            time.sleep(1.5)
+            gcore = ["gcore", "-o", str(folder / "core"), str(running.pid)]
+            subprocess.run(gcore, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        finally:
+            running.kill()
+    yield next(folder.glob("core.*"))
+
+
+@pytest.mark.live
+def test_a_fetched_debug_file_gives_file_and_line(run: Run, stripped: Path) -> None:
+    def sources(*options: object) -> Dict[str, str]:
+        report = json.loads(run("analyze", stripped, "-f", "json", *options).stdout)
+        return {f["function"]: f["source"] for t in report["threads"] for f in t["frames"] if f["source"]}
+
+    assert sources() == {}
+    named = sources("--server", stripped.parent / "store")
+    lines = (ROOT / "fixtures" / "programs" / "abba.c").read_text().splitlines()
+    start = lines.index("static __attribute__((noinline)) void move_a_to_b(void)")
+    wanted = start + 1 + next(i for i, line in enumerate(lines[start:]) if "pthread_mutex_lock(&lock_b)" in line)
+    path, _, number = named["move_a_to_b"].rpartition(":")
+    assert path.endswith("fixtures/programs/abba.c") and int(number) == wanted, "the line of the call that waits"
+    text = run("threads", stripped).stdout
+    assert " at programs/abba.c:" in run("threads", stripped, "--server", stripped.parent / "store").stdout
+    assert "abba.c" not in text
+    page = run("analyze", stripped, "-f", "html", "--server", stripped.parent / "store").stdout
+    assert " at programs/abba.c:" in page

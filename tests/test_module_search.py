@@ -388,7 +388,7 @@ def test_mach_o_slices(places: Path) -> None:
 def test_fetch_commands() -> None:
     clr = fetch_command("/usr/share/dotnet/shared/x/10.0.0/libcoreclr.so", "AB" * 20, "linux", "/tmp/my core")
     key = f"libcoreclr.so/elf-buildid-{'ab' * 20}/libcoreclr.so"
-    assert clr == f"dotnet-symbol --modules --symbols -o symbols '/tmp/my core'  # {key}"
+    assert clr == f"dumpwalk analyze '/tmp/my core' --fetch  # {key}"
     mac = fetch_command("/app/libcoreclr.dylib", "cd" * 16, "macos", "core")
     assert mac is not None and f"libcoreclr.dylib/mach-uuid-{'cd' * 16}/" in mac
     assert fetch_command("/lib/libc.so.6", "ab", "linux", "c") == "debuginfod-find executable ab"

@@ -25,7 +25,7 @@ def test_every_line_fits_and_the_verdict_line_is_last(view: Callable[..., str], 
     report = SAMPLES[name]()
     lines = view(report, width).split("\n")
     assert lines[-1] == "" and lines[-2] == report.verdict.line
-    whole = (report.dump.path, "(lldb) ", "dotnet-symbol ")
+    whole = (report.dump.path, "(lldb) ", "dumpwalk analyze ", "dotnet-symbol ")
     for line in lines[:-2]:
         if name == "hostile" and "![i](" in line and "/x.png" in line:
             continue  # a command or path made of the attack stays whole, on a line of its own

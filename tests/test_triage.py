@@ -145,7 +145,7 @@ def test_hits_are_counted_in_windows_before_the_moment(place: str, hang: Dict[st
         table = views.hits(one, "markdown").splitlines()
         assert table[0] == "|24-Hour Hit Count|7-Day Hit Count|1-Month Hit Count|" and table[2] == "|2|4|6|"
         days = opened.by_day(NOW)[SIGNATURE]
-        assert sum(days) == 6 and days[-1] + days[-2] == 3
+        assert sum(days) == 6 and days[-1] + days[-2] == 3  # type: ignore[call-overload]
 
 
 def test_a_resolved_signature_that_comes_back_is_first(place: str, hang: Dict[str, Any]) -> None:

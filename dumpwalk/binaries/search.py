@@ -196,7 +196,7 @@ class ModuleSearch:
 def fetch_command(path: str, build_id: Optional[str], os_name: str, core_path: str) -> Optional[str]:
     """The command that fetches a missing module, None where no public server has it or its build-id is not known.
 
-    .NET's own files: dotnet-symbol, with the symbol server's key of the file behind it (dotnet/symstore
+    .NET's own files: dumpwalk's own --fetch, with the symbol server's key of the file behind it (dotnet/symstore
     docs/specs/SSQP_Key_Conventions.md). Libraries of a Linux distribution: debuginfod-find. Apple's: nobody has them.
     """
     if not build_id:
@@ -206,7 +206,7 @@ def fetch_command(path: str, build_id: Optional[str], os_name: str, core_path: s
         kind = "elf-buildid" if os_name == "linux" else "mach-uuid"
         lower = name.lower()
         key = f"{lower}/{kind}-{build_id.lower()}/{lower}"
-        return f"dotnet-symbol --modules --symbols -o symbols {shlex.quote(core_path)}  # {key}"
+        return f"dumpwalk analyze {shlex.quote(core_path)} --fetch  # {key}"
     if os_name == "linux" and ".so" in name:
         return f"debuginfod-find executable {build_id}"
     return None

@@ -108,12 +108,18 @@ class SymbolSource(Protocol):
     def symbol_at(self, address: int) -> Optional[Symbol]:
         """The data or code symbol that covers `address`."""
 
+    def line_at(self, address: int) -> Optional[str]:
+        """`path/file.cpp:123` of the code at `address`, where debug data tells."""
+
 
 class NoSymbols:
     def address_of(self, names: Sequence[str]) -> Optional[int]:
         return None
 
     def symbol_at(self, address: int) -> Optional[Symbol]:
+        return None
+
+    def line_at(self, address: int) -> Optional[str]:
         return None
 
 

@@ -38,13 +38,15 @@ def opened(
     why_bare: str = "",
     keep_session: bool = False,
     search_seconds: Optional[float] = None,
+    debug_files: bool = False,
 ) -> Iterator[Process]:
     """The process in a core file, for the time of the `with` block: every file that was opened is closed after it.
 
     `modules` are folders, files or archives with the process's own binaries. `lldb` is the module, or None for the process
     without it (`why_bare` says why). `temp_dir` gives a private folder where one is needed, for a compressed core or an
     archive of modules; who gives it removes it. With `keep_session` lldb's own session stays open: a process that ends
-    anyway has its answer before lldb tears anything down. `search_seconds` bounds the look through `modules`.
+    anyway has its answer before lldb tears anything down. `search_seconds` bounds the look through `modules`. With `debug_files`
+    lldb uses all debug files of this machine.
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     with ExitStack() as stack:
@@ -58,7 +60,7 @@ def opened(
         source.add_files([m for m in (search.memory(image, match) for image, match in found) if m is not None])
         if lldb is not None:
             progress("loading the core in lldb")
-            process, session = open_with_lldb(lldb, source, found)
+            process, session = open_with_lldb(lldb, source, found, debug_files)
             if not keep_session:
                 stack.callback(session.close)
         else:
@@ -67,11 +69,11 @@ def opened(
         yield process
 
 
-def open_with_lldb(lldb: Any, source: Source, found: Found) -> Tuple[Process, LldbSession]:
+def open_with_lldb(lldb: Any, source: Source, found: Found, debug_files: bool = False) -> Tuple[Process, LldbSession]:
     """The process as lldb unwinds it. Raises DebuggerFailed when lldb refuses the core, or must not see it."""
     core = _core_of(source)
     _refuse_odd_files(core)
-    session = LldbSession(lldb, core, found)
+    session = LldbSession(lldb, core, found, debug_files)
     symbols = LldbSymbols(lldb, session.target)
     unwinder = source.unwinder(lldb, ModuleMap(session.modules), symbols)
     threads = _threads(core, session, unwinder)

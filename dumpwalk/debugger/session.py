@@ -46,11 +46,11 @@ _C_LIBRARY = (
 )
 
 
-def _wants_debug_file(image: CoreImage) -> bool:
+def _wants_debug_file(image: CoreImage, all_of_them: bool = False) -> bool:
     """This machine has a debug file for it. Those of the C library are left alone: what it exports names its part of a
     stack, while its DWARF takes a third of the time and a quarter of the memory of loading a core, and makes the report
     depend on what is installed here."""
-    if not image.build_id or os.path.basename(image.path).startswith(_C_LIBRARY):
+    if not image.build_id or (not all_of_them and os.path.basename(image.path).startswith(_C_LIBRARY)):
         return False
     at = os.path.join(_DEBUG_FILES, ".build-id", image.build_id[:2], image.build_id[2:] + ".debug")
     return os.path.isfile(at) or os.path.isfile(f"{_DEBUG_FILES}{image.path}.debug")
@@ -63,7 +63,9 @@ _COMMAND_CHARACTERS = frozenset('"`\\\n\r')
 class LldbSession:
     """One core in one debugger. `target` and `process` are lldb's; `modules` says what each image was matched with."""
 
-    def __init__(self, lldb: Any, core: CoreFile, found: Sequence[Tuple[CoreImage, Any]]) -> None:
+    def __init__(
+        self, lldb: Any, core: CoreFile, found: Sequence[Tuple[CoreImage, Any]], debug_files: bool = False
+    ) -> None:
         self.lldb = lldb
         self.core = core
         os.environ.pop("DEBUGINFOD_URLS", None)
@@ -79,6 +81,7 @@ class LldbSession:
         if core.arch == "aarch64":
             self._run(f"settings set target.process.virtual-addressable-bits {47 if core.os == 'macos' else 48}")
         self.found = list(found)
+        self._all_debug_files = debug_files
         self._search_paths()
         self.target, self.process = self._load()
         self.modules = self._modules()
@@ -99,7 +102,10 @@ class LldbSession:
         if folders and self.core.os == "macos":
             quoted = " ".join(f'"{f}"' for f in folders[:200])
             self._run(f"settings set target.exec-search-paths {quoted}")
-        debug = [*([_DEBUG_FILES] if any(_wants_debug_file(i) for i, _ in self.found) else []), *folders]
+        debug = [
+            *([_DEBUG_FILES] if any(_wants_debug_file(i, self._all_debug_files) for i, _ in self.found) else []),
+            *folders,
+        ]
         if debug:
             self._run("settings set target.debug-file-search-paths " + " ".join(f'"{f}"' for f in debug[:200]))
 

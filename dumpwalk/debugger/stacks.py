@@ -55,6 +55,17 @@ class LldbSymbols:
             return None
         return Symbol(str(symbol.GetName()), int(start), resolved.GetModule().GetFileSpec().GetFilename())
 
+    def line_at(self, address: int) -> Optional[str]:
+        entry = self._target.ResolveSymbolContextForAddress(
+            self._target.ResolveLoadAddress(address), self._lldb.eSymbolContextLineEntry
+        ).GetLineEntry()
+        file = entry.GetFileSpec()
+        if not entry.IsValid() or not entry.GetLine() or not file.GetFilename():
+            return None
+        folder = file.GetDirectory()
+        path = f"{folder}/{file.GetFilename()}" if folder else str(file.GetFilename())
+        return f"{path[-limits.NAME_CHARACTERS :]}:{entry.GetLine()}"
+
     def function_of(self, frame: Any) -> Name:
         """The function around a frame's pc, from the frame's own symbol."""
         return self._name(frame.GetSymbol())

@@ -23,7 +23,11 @@ def assemble(
     facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]
 ) -> Report:
     """The report. `fetch(module)` gives the command that gets a missing module, or None."""
-    frames = _Frames(facts.code.stubs if facts.code is not None else set())
+    frames = _Frames(
+        facts.code.stubs if facts.code is not None else set(),
+        facts.process.symbols,
+        facts.process.arch.min_instruction,
+    )
     threads, groups = _threads(facts, frames)
     return Report(
         schema_version=model.SCHEMA_VERSION,
@@ -55,8 +59,8 @@ def assemble(
 class _Frames:
     """Frames by what they show: equal ones are one object, so that ten thousand threads stay small."""
 
-    def __init__(self, stubs: Set[int]) -> None:
-        self._stubs = stubs
+    def __init__(self, stubs: Set[int], symbols: core_process.SymbolSource, step: int) -> None:
+        self._stubs, self._symbols, self._step = stubs, symbols, step
         self._known: Dict[Tuple[Any, ...], model.Frame] = {}
         self._stacks: Dict[Tuple[int, ...], Tuple[model.Frame, ...]] = {}
 
@@ -74,9 +78,16 @@ class _Frames:
                 name_source=frame.name_source if function else ("inferred" if frame.managed else "none"),
                 trust=frame.trust,
                 kind=self._kind(frame),
+                source=self._source(frame),
             )
             self._known[key] = known
         return known
+
+    def _source(self, frame: core_process.Frame) -> Optional[str]:
+        """Of the call itself: a return address may stand on the next line already."""
+        if frame.managed or frame.name_source != "symbol":
+            return None
+        return self._symbols.line_at(frame.pc if frame.trust == "context" else frame.pc - self._step)
 
     def _unnamed(self, frame: core_process.Frame) -> Optional[str]:
         """What a frame is that has no name."""

@@ -27,6 +27,8 @@ class Options:
 
     modules: Tuple[str, ...] = ()
     sha256: bool = False
+    debug_files: bool = False
+    """Use every debug file of this machine, the C library's too (debugger/session.py)."""
     ways: Tuple[str, ...] = WAYS
 
 
@@ -47,7 +49,9 @@ def analyze_core(
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     folder = (lambda: temp_dir) if isinstance(temp_dir, str) else temp_dir
-    with opened(path, options.modules, lldb, folder, progress, why_bare, not close, search_seconds) as process:
+    with opened(
+        path, options.modules, lldb, folder, progress, why_bare, not close, search_seconds, options.debug_files
+    ) as process:
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None

@@ -35,7 +35,9 @@ class CommandLine:
             for note in notes:
                 self.note(note)
         progress = Progress(options["verbose"], len(cores))
-        engine_options = EngineOptions(modules=tuple(modules), sha256=options["sha256"])
+        engine_options = EngineOptions(
+            modules=tuple(modules), sha256=options["sha256"], debug_files=options["debug_files"]
+        )
         try:
             found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)
         finally:

@@ -89,6 +89,13 @@ def reporting() -> Tuple[Option, ...]:
             type=click.IntRange(min=200),
             help="Budget of the Markdown report, in UTF-8 bytes.",
         ),
+        Option(
+            "--debug-files",
+            "debug_files",
+            lldb=None,
+            is_flag=True,
+            help="Use all debug files of this machine for file and line, the C library's too, which take a third of the time.",
+        ),
         Option("--sha256", lldb=None, is_flag=True, help="Hash the dump too (dumps are big, so not by default)."),
         timeout(),
         Option("--redact", is_flag=True, help="Replace user names, home folders and host names, visibly."),

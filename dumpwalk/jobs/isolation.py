@@ -48,7 +48,7 @@ def analyze_all(
 
     Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    tasks = [Task(path, tuple(options.modules), options.sha256) for path in paths]
+    tasks = [Task(path, tuple(options.modules), options.sha256, options.debug_files) for path in paths]
     return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
 
 
@@ -163,6 +163,7 @@ class _Batch:
             file=_absolute(task.path),
             modules=tuple(_absolute(m) for m in task.modules),
             sha256=task.sha256,
+            debug_files=task.debug_files,
             look=task.look,
             arguments=task.arguments,
             temp_dir=folder,

@@ -12,6 +12,7 @@ class Task(NamedTuple):
     """As the person named it; it stands in the report."""
     modules: Tuple[str, ...] = ()
     sha256: bool = False
+    debug_files: bool = False
     look: str = ""
     """`module:function` called with the Process and `arguments`; its JSON-able answer is the result. Empty: the report."""
     arguments: Dict[str, Any] = {}
@@ -27,6 +28,7 @@ class Job(NamedTuple):
     """Absolute: the child may run elsewhere."""
     modules: Tuple[str, ...]
     sha256: bool
+    debug_files: bool
     look: str
     arguments: Dict[str, Any]
     temp_dir: str

@@ -205,7 +205,7 @@ def _frame(number: int, frame: Frame) -> str:
     module = f"  ({text_threads.base_name(frame.module)})" if frame.module and frame.function else ""
     if frame.module and not frame.function:
         module = f"  ({text_threads.base_name(frame.module)})"
-    return f"#{number:<2} {frame.pc}  {name}{offset}{module}{text_threads.doubt(frame)}"
+    return f"#{number:<2} {frame.pc}  {name}{offset}{module}{text_threads.line(frame)}{text_threads.doubt(frame)}"
 
 
 def modules(report: Report, finding: Optional[Finding]) -> str:

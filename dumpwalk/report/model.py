@@ -93,6 +93,8 @@ class Frame:
     """context (the thread's own registers), cfi (unwind data), fp (frame-pointer chain), scan (stack scan)."""
     kind: str = "native"
     """native, managed or stub (code that the runtime made between the two)."""
+    source: Optional[str] = None
+    """`path/file.cpp:123`, where debug data tells."""
 
 
 @dataclass(frozen=True)

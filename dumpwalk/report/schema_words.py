@@ -86,6 +86,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Frame.offset": "Bytes from the function's start; from the image's base where there is no function.",
     "Frame.name_source": "symbol, metadata (a managed method), inferred (from what the code does) or none.",
     "Frame.trust": "context (the thread's own registers), cfi (unwind data), fp (frame pointers) or scan (a guess).",
+    "Frame.source": "path/file.cpp:123, where debug data of the module tells; null elsewhere.",
     "Frame.kind": "native, managed, or stub: code that the runtime made between the two.",
     "Wait.kind": "mutex, condition, futex, timed-wait, sleep, poll, read, syscall, ...: what the system call is for.",
     "Wait.address": "The word or object that is waited on.",

@@ -193,7 +193,7 @@ def stack(page: Page, frames: Sequence[Frame]) -> None:
     for number, frame in enumerate(frames):
         module = base_name(frame.module) if frame.module else "-"
         head = f"{INDENT}{'#' + str(number):<{numbers}} {frame.pc:<{pcs}}  {module[:modules]:<{modules}}  "
-        page.say(page.name(where(frame)) + doubt(frame), head, INDENT * 4, page.width)
+        page.say(page.name(where(frame)) + line(frame) + doubt(frame), head, INDENT * 4, page.width)
 
 
 def where(frame: Frame) -> str:
@@ -201,6 +201,11 @@ def where(frame: Frame) -> str:
         return "(no symbol)" if frame.module else "(managed code or stub)"
     offset = f"+0x{frame.offset:x}" if frame.offset else ""
     return mark(frame.function, frame.name_source) + offset
+
+
+def line(frame: Frame) -> str:
+    """` at vm/virtualcallstub.cpp:2301`: the file with its folder, and the line."""
+    return " at " + "/".join(frame.source.split("/")[-2:]) if frame.source else ""
 
 
 def doubt(frame: Frame) -> str:

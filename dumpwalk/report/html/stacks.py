@@ -106,4 +106,13 @@ def frame_view(frame: Frame) -> FrameView:
     before, name, after = function_parts(frame.function)
     inferred = frame.name_source == "inferred"
     offset = f" +0x{frame.offset:x}" if frame.offset else ""
-    return FrameView(frame.pc, module, before, mark(name, frame.name_source), after + offset, inferred, True, doubt)
+    return FrameView(
+        frame.pc,
+        module,
+        before,
+        mark(name, frame.name_source),
+        after + offset + text_threads.line(frame),
+        inferred,
+        True,
+        doubt,
+    )
