@@ -152,14 +152,8 @@ def _has_module(name: str) -> bool:
 
 def _surroundings(environ: Mapping[str, str]) -> List[Finding]:
     out = []
-    tool = shutil.which("dotnet-symbol", path=environ.get("PATH"))
-    if tool:
-        out.append(Finding("dotnet-symbol", OK, tool, detail=True))
-    else:
-        text = "not here; it fetches the runtime's own files when a report names some as missing"
-        out.append(Finding("dotnet-symbol", LACKS, text, "dotnet tool install -g dotnet-symbol", detail=True))
     if environ.get("DEBUGINFOD_URLS"):
-        text = "is set and left aside: a server that does not answer would hold every core for minutes"
+        text = "is set and left aside; `--fetch` asks these servers"
         out.append(Finding("DEBUGINFOD_URLS", NOTE, text, detail=True))
     if environ.get("DUMPWALK_LLDB"):
         out.append(Finding("DUMPWALK_LLDB", NOTE, f"is set to {environ['DUMPWALK_LLDB']}: no other lldb is looked for"))
