@@ -167,3 +167,6 @@ HELIX_FILE_BYTES = 64 << 30
 
 OBJECT_STACK_BYTES = 1 << 20
 """Of each stack that `dumpwalk object --refs` searches."""
+
+SYMBOL_BYTES = 256 << 20
+"""A symbol or string table of a module file; CoreCLR's with all local symbols have 5 MB."""

@@ -30,6 +30,8 @@ class Arch:
     syscall_before_pc: int
     """The instruction lies at pc minus this: 2 on x64; on arm64 Linux leaves pc at the svc (0), macOS behind it (4)."""
     min_instruction: int
+    frame_pointers: bool = False
+    """Every function keeps one: Apple's ABIs say so."""
 
 
 _X64 = Arch(
@@ -67,9 +69,15 @@ _ARM64 = Arch(
 )
 
 _DARWIN_ARM64 = Arch(
-    **{**_ARM64.__dict__, "syscall_number": "x16", "syscall_instruction": b"\x01\x10\x00\xd4", "syscall_before_pc": 4}
+    **{
+        **_ARM64.__dict__,
+        "syscall_number": "x16",
+        "syscall_instruction": b"\x01\x10\x00\xd4",
+        "syscall_before_pc": 4,
+        "frame_pointers": True,
+    }
 )
-_DARWIN_X64 = Arch(**{**_X64.__dict__, "syscall_number": "rax"})
+_DARWIN_X64 = Arch(**{**_X64.__dict__, "syscall_number": "rax", "frame_pointers": True})
 
 ARCHES: Dict[Tuple[str, str], Arch] = {
     ("linux", "x86_64"): _X64,

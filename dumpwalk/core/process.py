@@ -7,7 +7,7 @@ used. An analysis asks the same questions of either and gets None where somethin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import CoreFile
@@ -52,7 +52,19 @@ def no_registers(index: int, name: str) -> Optional[int]:
 class Frame:
     """One frame. Ten thousand threads have 250,000 of them: no dictionary, and registers are asked for when needed."""
 
-    __slots__ = ("function", "index", "managed", "module", "name_source", "offset", "pc", "registers", "sp", "trust")
+    __slots__ = (
+        "function",
+        "index",
+        "managed",
+        "module",
+        "name_source",
+        "offset",
+        "pc",
+        "registers",
+        "sp",
+        "trust",
+        "unwinder",
+    )
     index: int
     pc: int
     module: Optional[Module]
@@ -65,6 +77,8 @@ class Frame:
     registers: FrameRegisters
     sp: Optional[int]
     """The stack pointer in this frame (of frame 0 the thread's own); None where the unwinder cannot tell."""
+    unwinder: str
+    """Who found it: lldb, or dumpwalk itself."""
 
     def register(self, name: str) -> Optional[int]:
         """A register's value in this frame; None where the unwinder cannot tell."""
@@ -80,7 +94,8 @@ class Thread:
     """Frame 0's general registers, from the core."""
     signal: Optional[int]
     name: Optional[str]
-    unwind: Callable[[], List[Frame]] = field(repr=False, default=list)
+    unwind: Callable[[], Tuple[List[Frame], Optional[str]]] = field(repr=False, default=lambda: ([], None))
+    """Gives the frames and why the stack ends."""
     _frames: Optional[List[Frame]] = field(default=None, repr=False)
     stack_end: Optional[str] = None
     """Why the stack has no further frame (unwinding/stack.py), once its frames were asked for; None where lldb does not say."""
@@ -88,13 +103,17 @@ class Thread:
     def frames(self) -> List[Frame]:
         """Frames, innermost first; unwound once."""
         if self._frames is None:
-            self._frames = self.unwind()
+            self._frames, self.stack_end = self.unwind()
         return self._frames
 
     @property
     def unwound(self) -> bool:
         """Its frames were asked for already."""
         return self._frames is not None
+
+    def forget_frames(self) -> None:
+        """Unwind again when they are next asked for: more is known now."""
+        self._frames = None
 
     def replace_frames(self, frames: List[Frame]) -> None:
         """Put back what a later layer learned (inferred names, a caller that the unwinder skipped)."""
@@ -123,6 +142,14 @@ class NoSymbols:
         return None
 
 
+class Unwinding(Protocol):
+    """What makes the threads' frames, so that a higher room can tell it of code that only a runtime describes."""
+
+    def use_managed(self, rule: Callable[[int, bool], Any], resume: Callable[[Mapping[str, int]], Any]) -> None:
+        """`rule` gives unwind rules of managed code (unwinding/code_rules.py); `resume` a thread's transition frames by
+        its registers (unwinding/stack.py)."""
+
+
 @dataclass
 class Process:
     arch: Arch
@@ -143,6 +170,7 @@ class Process:
     """Files on this machine that may be the one the process had at a path: the user's modules, the core's folder, the path
     itself. By name alone; nothing is matched."""
     live: bool = False
+    unwinding: Optional[Unwinding] = field(default=None, repr=False)
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""
 

@@ -10,10 +10,10 @@ import os
 import stat
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk.binaries.search import ModuleSearch
-from dumpwalk.core.arch import arch_for
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
@@ -24,6 +24,7 @@ from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DebuggerFailed
 from dumpwalk.unwinding.bare import BareStacks
 
+Stack = Tuple[List[Frame], Optional[str]]
 Found = Sequence[Tuple[CoreImage, Any]]
 """Every image of the core with what was found for it (binaries/search.py)."""
 
@@ -77,7 +78,7 @@ def open_with_lldb(lldb: Any, source: Source, found: Found, debug_files: bool = 
     symbols = LldbSymbols(lldb, session.target)
     unwinder = source.unwinder(lldb, ModuleMap(session.modules), symbols)
     threads = _threads(core, session, unwinder)
-    return source.process(threads, session.modules, symbols, not core.threads_cut, session.version), session
+    return source.process(threads, session.modules, symbols, not core.threads_cut, session.version, unwinder), session
 
 
 def _core_of(source: Source) -> CoreFile:
@@ -99,7 +100,6 @@ def _refuse_odd_files(core: CoreFile) -> None:
 def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[Thread]:
     """The core's threads in the order of the file, each with lldb's thread of the same position."""
     threads: List[Thread] = []
-    arch = arch_for(core.os, core.arch)
     by_index = {}
     for position in range(session.process.GetNumThreads()):
         handle = session.process.GetThreadAtIndex(position)
@@ -111,10 +111,9 @@ def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[T
         if handle is None and position < len(handles):
             handle = handles[position]
         index = handle.GetIndexID() if handle is not None else position + 1
-        sp = record.registers.get(arch.sp, 0)
 
-        def unwind(of: Any = handle, number: int = index, stack: int = sp) -> List[Frame]:
-            return unwinder.frames(of, number, stack) if of is not None else []
+        def unwind(of: Any = handle, number: int = index, own: Any = record.registers) -> Stack:
+            return unwinder.frames(of, number, own) if of is not None else ([], None)
 
         threads.append(
             Thread(index, record.tid, record.tid_source, record.registers, record.signal, record.name, unwind)
@@ -133,19 +132,11 @@ def open_bare(source: Source, found: Found, why: str) -> Process:
         Module(i.path, i.base, i.end, i.build_id, str(m.file) if m.file and m.match == "matched" else None, m.match)
         for i, m in found
     ]
-    stacks = BareStacks(core, memory, code, ModuleMap(modules), lambda address: (None, None, "none"))
-    threads = [Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name) for i, t in enumerate(core.threads)]
-    for thread in threads:
-        thread.unwind = _bare_frames(stacks, thread)
-    process = source.process(threads, modules, NoSymbols(), not core.threads_cut)
+    stacks = BareStacks(core, memory, code, ModuleMap(modules))
+    threads = [
+        Thread(i + 1, t.tid, t.tid_source, t.registers, t.signal, t.name, partial(stacks.frames, t.registers))
+        for i, t in enumerate(core.threads)
+    ]
+    process = source.process(threads, modules, NoSymbols(), not core.threads_cut, unwinding=stacks)
     process.module_facts["stacks"] = why
-    process.__dict__["bare_stacks"] = stacks
     return process
-
-
-def _bare_frames(stacks: BareStacks, thread: Thread) -> Callable[[], List[Frame]]:
-    def unwind() -> List[Frame]:
-        frames, thread.stack_end = stacks.frames(thread.registers)
-        return frames
-
-    return unwind

@@ -10,7 +10,7 @@ from dumpwalk.core.arch import Arch, arch_for
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.module_map import ModuleMap
-from dumpwalk.core.process import Module, Process, SymbolSource, Thread
+from dumpwalk.core.process import Module, Process, SymbolSource, Thread, Unwinding
 from dumpwalk.debugger.memory import CheckedMemory
 from dumpwalk.debugger.stacks import Unwinder
 from dumpwalk.images.image_memory import ImageMemory
@@ -51,7 +51,8 @@ class Source:
 
     def unwinder(self, lldb: Any, modules: ModuleMap, symbols: Any) -> Unwinder:
         mask = self.core.pac_mask if self.core is not None else 0
-        return Unwinder(lldb, self.arch, self.memory, self.code, modules, symbols, mask)
+        segments = self.core.segments if self.core is not None else self.memory.segments()
+        return Unwinder(lldb, self.arch, self.memory, self.code, modules, symbols, mask, segments)
 
     def process(
         self,
@@ -60,6 +61,7 @@ class Source:
         symbols: SymbolSource,
         threads_complete: bool,
         debugger_version: Optional[str] = None,
+        unwinding: Optional[Unwinding] = None,
     ) -> Process:
         """The process of these threads and modules. It must not be used after `close`."""
         return Process(
@@ -74,6 +76,7 @@ class Source:
             corefile=self.core,
             debugger_version=debugger_version,
             live=self.live,
+            unwinding=unwinding,
             threads_complete=threads_complete,
         )
 

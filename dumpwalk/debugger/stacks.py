@@ -7,16 +7,20 @@ Outer arm64 frames may report a stack pointer of all ones: a frame is known by i
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
+from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
-from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol, no_registers
-from dumpwalk.core.unwind import follow_frame_pointers, scan_for_chain, strip_pac
+from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol
+from dumpwalk.core.unwind import strip_pac
 from dumpwalk.images.elf_image import sizeless_functions
+from dumpwalk.unwinding.code_rules import CodeRules
+from dumpwalk.unwinding.completion import Completion
+from dumpwalk.unwinding.registers import register_file
+from dumpwalk.unwinding.stack import Resume, StackUnwinder, Step
 
 _NO_ADDRESS = 0xFFFFFFFFFFFFFFFF
 
@@ -120,7 +124,7 @@ def _registers_of(thread: Any) -> FrameRegisters:
 
 
 class Unwinder:
-    """Frames of one thread: lldb's, then by frame pointer where lldb stops early, then by a scan where neither works."""
+    """Frames of one thread: lldb's, and what it lost or did not reach (unwinding/completion.py)."""
 
     def __init__(
         self,
@@ -131,51 +135,59 @@ class Unwinder:
         modules: ModuleMap,
         symbols: LldbSymbols,
         pac_mask: int,
+        segments: Sequence[Segment],
     ) -> None:
-        self._lldb = lldb
         self._arch = arch
-        self._memory = memory
-        self._code = code
         self._modules = modules
         self._symbols = symbols
         self._pac_mask = pac_mask
-        segments = [s for s in memory.segments() if s.executable]
-        self._executable = [(s.start, s.end) for s in segments]
-        self._executable_starts = [s.start for s in segments]
+        self._rules = CodeRules(segments, code, modules, register_file(arch))
+        self._own = StackUnwinder(arch, memory, code, self._rules, pac_mask)
+        self._completion = Completion(self._own, self._has_data, self._make)
+        self._resume: Callable[[Mapping[str, int]], Optional[Resume]] = lambda registers: None
         self._places: Dict[int, _Place] = {}
         self.limited: List[int] = []
         """Index ids of threads whose stack was cut at the frame limit."""
 
-    def is_code(self, address: int) -> bool:
-        if self._modules.at(address) is not None:
-            return True
-        index = bisect_right(self._executable_starts, address) - 1
-        return index >= 0 and self._executable[index][0] <= address < self._executable[index][1]
+    def use_managed(
+        self, rule: Callable[[int, bool], Any], resume: Callable[[Mapping[str, int]], Optional[Resume]]
+    ) -> None:
+        """See core.process.Unwinding."""
+        self._rules.managed = rule
+        self._own.forget_rules()
+        self._resume = resume
 
-    def frames(self, thread: Any, index_id: int, sp: int) -> List[Frame]:
+    def is_code(self, address: int) -> bool:
+        return self._rules.is_code(address)
+
+    def frames(self, thread: Any, index_id: int, own: Mapping[str, int]) -> Tuple[List[Frame], Optional[str]]:
+        """(the frames of a thread, why its stack ends). `own` are the thread's registers."""
         frames: List[Frame] = []
         registers = _registers_of(thread)
-        last: Any = None
         count = min(thread.GetNumFrames(), limits.FRAMES_PER_THREAD)
+        sp: Optional[int] = None
         for index in range(count):
             frame = thread.GetFrameAtIndex(index)
             pc = frame.GetPC()
             place = self._places.get(pc)
             if place is None:
                 place = self._places[pc] = self._place(frame, pc)
-            if index and place.pc in (0, _NO_ADDRESS):
-                break
+            if index and not place.module and not self.is_code(place.pc):
+                break  # a frame pointer that was none led there
             trust = "cfi" if index else "context"
-            at = frame.GetSP()
-            frames.append(
-                Frame(index, place.pc, *place[1:5], trust, place.managed, registers, None if at == _NO_ADDRESS else at)
-            )
-            last = frame
+            here = frame.GetSP()
+            if here != _NO_ADDRESS:
+                sp = here
+            frames.append(Frame(index, place.pc, *place[1:5], trust, place.managed, registers, sp, "lldb"))
+            if here == _NO_ADDRESS or self._arch.lr:
+                cfa = frame.GetCFA()
+                sp = None if cfa in (0, _NO_ADDRESS) else cfa
+        end: Optional[str] = None
+        if frames and len(frames) < limits.FRAMES_PER_THREAD:
+            frames, end = self._completion.complete(frames, own, self._resume(own))
         if len(frames) >= limits.FRAMES_PER_THREAD:
             self.limited.append(index_id)
-        elif last is not None:
-            self._go_on(frames, last, sp)
-        return frames
+        return frames, end
 
     def _place(self, frame: Any, pc: int) -> _Place:
         """What is true of every frame with this pc; asked once."""
@@ -185,45 +197,14 @@ class Unwinder:
         offset = pc - start if start is not None else None
         return _Place(pc, module, name, offset, source, module is None and self.is_code(pc))
 
-    def _go_on(self, frames: List[Frame], last: Any, sp: int) -> None:
-        """lldb's last frame is often not the thread's first: go on by frame pointer from its FP."""
-        room = limits.FRAMES_PER_THREAD - len(frames)
-        fp = int(last.GetFP())
-        chain = [] if fp in (0, _NO_ADDRESS) else self._chain(fp, self._lowest(frames, last, fp, sp), room)
-        known = {f.pc for f in frames}
-        chain = [(pc, fp) for pc, fp in chain if pc not in known] if len(frames) > 1 else chain
-        if not chain and len(frames) == 1 and not frames[0].managed:
-            for pc, _, trust, at in scan_for_chain(
-                self._arch, self._memory, self._code, sp, self.is_code, room, self._pac_mask
-            ):
-                self._append(frames, pc, trust, at)
-        for pc, _ in chain:
-            self._append(frames, pc, "fp", None)
-
-    def _lowest(self, frames: List[Frame], last: Any, fp: int, sp: int) -> int:
-        """The lowest stack address that the next frame may have."""
-        if len(frames) == 1:
-            return sp
-        cfa = int(last.GetCFA())
-        return min(sp if cfa in (0, _NO_ADDRESS) else cfa, fp)
-
-    def _chain(self, fp: int, low: int, room: int) -> List[Tuple[int, int]]:
-        return follow_frame_pointers(self._arch, self._memory, fp, self.is_code, low, room, self._pac_mask)
-
-    def _append(self, frames: List[Frame], pc: int, trust: str, sp: Optional[int]) -> None:
+    def _has_data(self, pc: int) -> bool:
         module = self._modules.at(pc)
-        name, start, source = self._symbols.function_at(pc - self._arch.min_instruction)
-        frames.append(
-            Frame(
-                index=len(frames),
-                pc=pc,
-                module=module,
-                function=name,
-                offset=pc - start if start is not None else None,
-                name_source=source,
-                trust=trust,
-                managed=module is None,
-                registers=no_registers,
-                sp=sp,
-            )
-        )
+        return module is not None and module.file is not None
+
+    def _make(self, index: int, step: Step, registers: FrameRegisters) -> Frame:
+        at = step.pc if step.interrupted else step.pc - self._arch.min_instruction
+        module = self._modules.at(step.pc)
+        name, start, source = self._symbols.function_at(at)
+        offset = step.pc - start if start is not None else None
+        managed = module is None and self.is_code(step.pc)
+        return Frame(index, step.pc, module, name, offset, source, step.trust, managed, registers, step.sp, "dumpwalk")

@@ -178,23 +178,22 @@ def _from_core(
     threads = []
     for handle, record in _paired(process, core):
         if record is not None:
-            threads.append(_thread(handle, source.arch, unwinder, record.registers, record, check))
-    return source.process(threads, modules, symbols, not core.threads_cut, _version(lldb))
+            threads.append(_thread(handle, unwinder, record.registers, record, check))
+    return source.process(threads, modules, symbols, not core.threads_cut, _version(lldb), unwinder)
 
 
 def _thread(
     handle: Any,
-    arch: Arch,
     unwinder: Unwinder,
     registers: Mapping[str, int],
     record: Optional[CoreThread],
     check: Callable[[], None],
 ) -> Thread:
-    index, sp = handle.GetIndexID(), registers.get(arch.sp, 0)
+    index = handle.GetIndexID()
 
-    def unwind() -> List[Frame]:
+    def unwind() -> Tuple[List[Frame], Optional[str]]:
         check()
-        return unwinder.frames(handle, index, sp)
+        return unwinder.frames(handle, index, registers)
 
     if record is not None:
         return Thread(index, record.tid, record.tid_source, registers, record.signal, record.name, unwind)
@@ -249,10 +248,10 @@ def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None
     threads = []
     for handle in sorted(_handles(process), key=lambda h: h.GetIndexID()):
         check()
-        threads.append(_thread(handle, arch, unwinder, _registers(handle, arch), None, check))
+        threads.append(_thread(handle, unwinder, _registers(handle, arch), None, check))
     if live and system == "linux" and pid is not None and target.GetPlatform().GetName() == "host":
         threads = add_system_calls(pid, arch, threads)
-    return source.process(threads, modules, symbols, live and len(threads) < limits.THREADS, _version(lldb))
+    return source.process(threads, modules, symbols, live and len(threads) < limits.THREADS, _version(lldb), unwinder)
 
 
 def _platform(target: Any) -> Tuple[str, str]:

@@ -65,7 +65,7 @@ class _Frames:
         self._stacks: Dict[Tuple[int, ...], Tuple[model.Frame, ...]] = {}
 
     def of(self, frame: core_process.Frame) -> model.Frame:
-        key = (frame.pc, frame.function, frame.name_source, frame.trust, frame.managed)
+        key = (frame.pc, frame.function, frame.name_source, frame.trust, frame.managed, frame.unwinder)
         known = self._known.get(key)
         if known is None:
             module = frame.module.name if frame.module else None
@@ -77,6 +77,7 @@ class _Frames:
                 offset=_offset(frame),
                 name_source=frame.name_source if function else ("inferred" if frame.managed else "none"),
                 trust=frame.trust,
+                unwinder=frame.unwinder,
                 kind=self._kind(frame),
                 source=self._source(frame),
             )

@@ -240,7 +240,7 @@ def register_candidates(
         return
     for thread in threads:
         for frame in thread.frames()[1:8]:
-            if frame.managed or frame.trust != "cfi":
+            if frame.managed or frame.trust not in ("cfi", "unwind-info"):
                 continue
             for name in arch.callee_saved:
                 value = frame.register(name) or 0

@@ -90,11 +90,14 @@ class Frame:
     name_source: str
     """symbol, metadata (a managed method), inferred or none."""
     trust: str
-    """context (the thread's own registers), cfi (unwind data), fp (frame-pointer chain), scan (stack scan)."""
+    """context (the thread's own registers), cfi (unwind data), unwind-info (the runtime's, of managed code), fp
+    (frame-pointer chain), scan (stack scan)."""
     kind: str = "native"
     """native, managed or stub (code that the runtime made between the two)."""
     source: Optional[str] = None
     """`path/file.cpp:123`, where debug data tells."""
+    unwinder: Optional[str] = None
+    """lldb or dumpwalk: who found the frame."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _RULES: Tuple[Tuple[Pattern[str], str], ...] = (
     (SHARE_HOST, rf"\1{HOST}"),
 )
 _CODES = frozenset(
-    ("status", "kind", "grade", "trust", "format", "arch", "os", "tid_source", "name_source", "walked", "match", "id",
+    ("status", "kind", "grade", "trust", "unwinder", "format", "arch", "os", "tid_source", "name_source", "walked", "match", "id",
      "confidence", "signature", "state", "mode", "role")
 )  # fmt: skip
 """Fields that hold one of the report's own words."""

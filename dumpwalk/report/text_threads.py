@@ -11,7 +11,7 @@ from dumpwalk.report.names import base_name, frame_chain, lock_name, mark, plura
 from dumpwalk.report.text_page import INDENT, Page
 
 STATES = {"running": "run", "waiting": "wait", "unknown": "?"}
-TRUSTED = ("context", "cfi")
+TRUSTED = ("context", "cfi", "unwind-info")
 
 
 ROWS, NAMES, IDLE_NAMES = 24, 6, 4

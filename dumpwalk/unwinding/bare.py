@@ -13,12 +13,10 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module
+from dumpwalk.images.elf_symbols import FunctionNames, readable
 from dumpwalk.unwinding.code_rules import CodeRules, ManagedRule
 from dumpwalk.unwinding.registers import register_file
 from dumpwalk.unwinding.stack import Resume, Stack, StackUnwinder
-
-Named = Callable[[int], Tuple[Optional[str], Optional[int], str]]
-"""(function, its start, name source) around a code address."""
 
 
 class _Place(NamedTuple):
@@ -30,13 +28,13 @@ class _Place(NamedTuple):
 
 
 class BareStacks:
-    """Unwinds the threads of one core. `name_at` supplies the functions' names."""
+    """Unwinds the threads of one core."""
 
-    def __init__(self, core: CoreFile, memory: Memory, code: Memory, modules: ModuleMap, name_at: Named) -> None:
+    def __init__(self, core: CoreFile, memory: Memory, code: Memory, modules: ModuleMap) -> None:
         arch = arch_for(core.os, core.arch)
         registers = register_file(arch)
         self._modules = modules
-        self._name_at = name_at
+        self._names = FunctionNames(code)
         self.rules = CodeRules(core.segments, code, modules, registers)
         self.unwinder = StackUnwinder(arch, memory, code, self.rules, core.pac_mask)
         self._places: Dict[Tuple[int, bool], _Place] = {}
@@ -44,10 +42,12 @@ class BareStacks:
         self.resume: Callable[[Mapping[str, int]], Optional[Resume]] = lambda registers: None
         """A thread's transition frames, by its registers; set when the runtime is known."""
 
-    def use_managed(self, rule: ManagedRule) -> None:
-        """Unwind data of managed code is at hand from now on."""
+    def use_managed(self, rule: ManagedRule, resume: Callable[[Mapping[str, int]], Optional[Resume]]) -> None:
+        """See core.process.Unwinding."""
         self.rules.managed = rule
         self.unwinder.forget_rules()
+        self.resume = resume
+        self._last = (None, None)
 
     def frames(self, registers: Mapping[str, int]) -> Tuple[List[Frame], str]:
         """(frames innermost first, why the stack ends)."""
@@ -59,7 +59,7 @@ class BareStacks:
         frames: List[Frame] = []
         for index, step in enumerate(stack.steps):
             place = self._places.get((step.pc, step.interrupted)) or self._place(step.pc, step.interrupted)
-            frames.append(Frame(index, step.pc, *place[:4], step.trust, place.managed, register, step.sp))
+            frames.append(Frame(index, step.pc, *place[:4], step.trust, place.managed, register, step.sp, "dumpwalk"))
         return frames, stack.end
 
     def _unwind(self, registers: Mapping[str, int]) -> Stack:
@@ -76,8 +76,13 @@ class BareStacks:
     def _place(self, pc: int, exact: bool) -> _Place:
         at = pc if exact else pc - 1
         module = self._modules.at(at)
-        name, start, source = self._name_at(at)
+        found = None
+        if module is not None and module.base is not None:
+            found = self._names.at(module.base, module.file, at)
+        start = found.start if found is not None else self.rules.function_start(at)
         offset = pc - start if start is not None else None
+        name = readable(found.name) if found is not None else None
+        source = "none" if name is None else "symbol"
         place = _Place(module, name, offset, source, module is None and self.rules.is_code(pc))
         self._places[(pc, exact)] = place
         return place

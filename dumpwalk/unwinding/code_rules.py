@@ -56,6 +56,12 @@ class CodeRules:
             rule = signal_rule(self._code, pc, self._registers)
         return rule
 
+    def function_start(self, address: int) -> Optional[int]:
+        """Where the function around an address begins, as its unwind data says."""
+        image = self._image_at(address)
+        fde = self._frames.fde(image, address) if image is not None else None
+        return fde.start if fde is not None else None
+
     def is_code(self, address: int) -> bool:
         """Can this be the address of an instruction: executable memory of the dump, or of an image's own headers."""
         if address in self._known_code:

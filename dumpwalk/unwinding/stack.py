@@ -39,6 +39,10 @@ _POINTERS = 6
 _STACK_BYTES = 8 << 20
 
 
+MET = "met"
+"""Not an end: a frame was reached that is known already."""
+
+
 class CodeMap(Protocol):
     """What is known of code addresses (code_rules.py)."""
 
@@ -99,18 +103,17 @@ class StackUnwinder:
         steps = [Step(first[self.registers.pc] or 0, sp, "context", tuple(first), True)]
         return Stack(steps, self._follow(steps, limits.FRAMES_PER_THREAD, resume))
 
-    def follow(self, step: Step, room: int, goes_on: Callable[[Step], bool]) -> List[Step]:
-        """The frames above `step` as far as rules lead, at most `room`, and no further than where `goes_on` says no."""
+    def ahead(
+        self, step: Step, room: int, met: Callable[[Step], bool], resume: Optional[Resume] = None
+    ) -> Tuple[List[Step], str]:
+        """(frames above `step`, why they end), at most up to the first of which `met` is true, that one included."""
         steps = [step]
-        while len(steps) <= room and goes_on(steps[-1]):
-            rule = self.rule(steps[-1].pc, steps[-1].interrupted)
-            following = self._by_rule(steps[-1], rule) if rule is not None and not rule.outermost else None
-            if following is None or not self._advances(steps[-1], following):
-                break
-            steps.append(following)
-        return steps[1:]
+        end = self._follow(steps, room, resume, met)
+        return steps[1:], end
 
-    def _follow(self, steps: List[Step], room: int, resume: Optional[Resume]) -> str:
+    def _follow(
+        self, steps: List[Step], room: int, resume: Optional[Resume], met: Callable[[Step], bool] = lambda step: False
+    ) -> str:
         seen: Set[Tuple[int, int]] = set()
         while len(steps) < room:
             last = steps[-1]
@@ -126,12 +129,18 @@ class StackUnwinder:
                 end = self._end(last, rule, following)
                 if end == OUTERMOST:
                     return end
-                following = self._resumed(last, resume) or self._by_frame_pointer(last)
-                if following is None and len(steps) == 1:
+                innermost = len(steps) == 1 and last.trust == "context"
+                following = self._resumed(last, resume)
+                if following is None and innermost:
+                    following = self._from_stub(last)
+                following = following or self._by_frame_pointer(last)
+                if following is None and innermost:
                     following = self._by_search(last)
                 if following is None:
                     return end
             steps.append(following)
+            if met(following):
+                return MET
         return LIMIT
 
     def _by_rule(self, last: Step, rule: Rule) -> Optional[Step]:
@@ -168,6 +177,29 @@ class StackUnwinder:
             return None
         pc, sp, fp = found
         return self._bare_step(pc, sp, fp, "frame-chain")
+
+    def _from_stub(self, last: Step) -> Optional[Step]:
+        """Frame 0 in a piece of code that has no frame: its return address is on top of the stack, or in the link register.
+
+        Believed where the stack can be followed by rules from there, and of a system call's stub, which has no other form,
+        where every function that follows keeps a frame pointer.
+        """
+        values = list(last.values)
+        link = self.registers.link
+        back = values[link] if link is not None else self._words.at(last.sp)
+        back = self._strip(back or 0)
+        if not self._is_code(back) or after_call(self._arch, self._code, back) is not True:
+            return None
+        sp = last.sp if link is not None else last.sp + 8
+        for number in self.registers.volatile:
+            values[number] = None
+        values[self.registers.pc], values[self.registers.sp] = back, sp
+        step = Step(back, sp, "scan", tuple(values), False)
+        if self._leads_on(step):
+            return step
+        instruction, distance = self._arch.syscall_instruction, self._arch.syscall_before_pc
+        calls = self._code.read(last.pc - distance, len(instruction)) == instruction
+        return step._replace(trust="fp") if calls and self._arch.frame_pointers else None
 
     def _by_frame_pointer(self, last: Step) -> Optional[Step]:
         fp = last.values[self.registers.fp]

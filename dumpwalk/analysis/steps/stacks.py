@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from dumpwalk import limits
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import Stacks
 from dumpwalk.analysis.step import Step
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Process, no_registers
+from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.coreclr.unwinding.attach import attach
 
 
-def unwind(process: Process) -> None:
+def unwind(process: Process, view: Optional[ManagedView]) -> None:
+    """All stacks; through managed code where the runtime's view tells of it."""
+    if view is not None:
+        attach(process, view)
     for thread in process.threads:
         thread.frames()
 
 
 def _look(known: Gathered) -> Stacks:
-    unwind(known.process)
+    unwind(known.process, known.of(RuntimeView).managed)
     return Stacks(True)
 
 
@@ -30,7 +37,7 @@ def _leave(known: Gathered) -> Stacks:
             pc = thread.registers.get(process.arch.pc, 0)
             sp = thread.registers.get(process.arch.sp)
             module = modules.at(pc)
-            frame = Frame(0, pc, module, None, None, "none", "context", managed=False, registers=no_registers, sp=sp)
+            frame = Frame(0, pc, module, None, None, "none", "context", False, no_registers, sp, "dumpwalk")
             thread.replace_frames([frame])
     return Stacks(False)
 

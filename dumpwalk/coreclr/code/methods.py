@@ -62,7 +62,7 @@ class Methods:
             if kind == "stub":
                 return Code(kind, None, Unknown(f"0x{address:x} is in a stub", absent=True), section)
             if kind == "jit":
-                start = self._jit_start(section, address)
+                start = self.jit_start(section, address)
                 header = self._types.words.u64(start - 8, "the method's code header")
                 if header < _STUB_KINDS:
                     return Code("stub", start, Unknown(f"0x{address:x} is in a stub", absent=True), section)
@@ -73,7 +73,12 @@ class Methods:
         except NotRead as error:
             return Code(kind, start, Unknown(error.why, error.absent), section)
 
-    def _jit_start(self, section: RangeSection, address: int) -> int:
+    def section_at(self, address: int) -> Optional[RangeSection]:
+        """The code range of an address; None when there is none. Raises NotRead."""
+        return self._ranges.section_at(address)
+
+    def jit_start(self, section: RangeSection, address: int) -> int:
+        """Where the jitted method around an address begins. Raises NotRead."""
         start = method_start(self._types.words, section.heap_list, address, self._types.layout.linear_nibbles)
         if start is None:
             raise NotRead(f"0x{address:x} is in a code heap and in no method", absent=True)

@@ -17,7 +17,8 @@ from dumpwalk.unwinding.rules import Rule, Save
 
 _DWARF = (0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15)
 """From the machine's register numbers (rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8...) to DWARF's."""
-_RSP, _RIP = 7, 16
+RSP, RIP = 7, 16
+"""DWARF numbers."""
 _CHAINED = 4
 _PUSH, _ALLOC_LARGE, _ALLOC_SMALL, _SET_FP, _SAVE, _SAVE_FAR = 0, 1, 2, 3, 4, 5
 _EPILOG, _SPARE, _SAVE_XMM, _SAVE_XMM_FAR, _MACHINE_FRAME, _SET_FP_LARGE = 6, 7, 8, 9, 10, 11
@@ -101,7 +102,7 @@ class _State:
     """The stack pointer as a register plus a constant while codes are undone, and what was found on the way."""
 
     def __init__(self) -> None:
-        self.base, self.at = _RSP, 0
+        self.base, self.at = RSP, 0
         self.saves: Dict[int, Tuple[int, int]] = {}
         self.machine: Optional[int] = None
 
@@ -117,7 +118,7 @@ class _State:
             self.at += operand if value else 8 * operand
         elif operation in (_SET_FP, _SET_FP_LARGE):
             distance = info.frame_offset if operation == _SET_FP else 16 * (operand & 0x0FFFFFFF)
-            if info.frame_register in self.saves or info.frame_register == _RSP:
+            if info.frame_register in self.saves or info.frame_register == RSP:
                 return False
             self.base, self.at = info.frame_register, -distance
         elif operation in (_SAVE, _SAVE_FAR):
@@ -129,15 +130,15 @@ class _State:
     def rule(self) -> Rule:
         """The caller's rsp is the CFA: behind the return address."""
         if self.machine is not None:  # rip, cs, eflags, rsp as the processor pushed them
-            rip = Save(_RIP, rules.AT_REGISTER, self.machine, self.base)
-            sp = Save(_RSP, rules.AT_REGISTER, self.machine + 24, self.base)
+            rip = Save(RIP, rules.AT_REGISTER, self.machine, self.base)
+            sp = Save(RSP, rules.AT_REGISTER, self.machine + 24, self.base)
             return Rule("unwind-info", self.base, self.machine, (), (rip,), interrupted=True, sp=sp)
         return make_rule(self.base, self.at + 8, self.saves)
 
 
 def make_rule(base: int, cfa: int, saves: Dict[int, Tuple[int, int]]) -> Rule:
     """A rule whose CFA is `base` + `cfa`, with the return address just below it."""
-    near = [(_RIP, -8)]
+    near = [(RIP, -8)]
     others = []
     for register, (from_register, offset) in saves.items():
         if from_register == base:
@@ -152,7 +153,7 @@ def epilogue(code: bytes, frame_register: Optional[int]) -> Optional[Rule]:
 
     `frame_register`: that of the function's SET_FPREG, which `lea rsp, [register + n]` may use; None allows rbp.
     """
-    at, base, offset = 0, _RSP, 0
+    at, base, offset = 0, RSP, 0
     if code[:3] == b"\xc5\xf8\x77":  # vzeroupper stands before it
         at = 3
     adjusted = False
@@ -169,7 +170,7 @@ def epilogue(code: bytes, frame_register: Optional[int]) -> Optional[Rule]:
         base, offset, at, adjusted = register, _signed(code[at + 3 : at + 3 + size]), at + 3 + size, True
     elif code[at : at + 3] == b"\x48\x89\xec" or code[at : at + 3] == b"\x48\x8b\xe5":  # mov rsp, rbp
         base, at, adjusted = 6, at + 3, True
-    if adjusted and offset < 0 and base == _RSP:
+    if adjusted and offset < 0 and base == RSP:
         return None
     saves: Dict[int, Tuple[int, int]] = {}
     while at < len(code):
