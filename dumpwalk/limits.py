@@ -170,3 +170,12 @@ OBJECT_STACK_BYTES = 1 << 20
 
 SYMBOL_BYTES = 256 << 20
 """A symbol or string table of a module file; CoreCLR's with all local symbols have 5 MB."""
+
+SYNC_BLOCKS = 1_000_000
+"""Entries walked of the table of sync blocks; each is 16 bytes, and a process with 10,000 is unusual."""
+
+WAIT_QUEUE = 50_000
+"""Links followed in one queue of waiting threads; a queue holds a thread once."""
+
+STACK_BYTES = 16 << 20
+"""How far above a thread's stack pointer an address may lie and still be on that stack: twice the usual 8 MiB."""

@@ -26,6 +26,8 @@ STATUSES: Dict[str, str] = {
     "threads-unknown": "inconclusive (12)",
     "stopped-early": "inconclusive (12)",
     "limit-hit": "inconclusive (12)",
+    "unexplained-waits": "inconclusive (12)",
+    "managed-locks-unread": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import List, Set
 
-from dumpwalk.analysis.facts import Gathered
+from dumpwalk.analysis.facts import Answers, Gathered
 from dumpwalk.analysis.unexplained import sentence_of
 from dumpwalk.claims.model import Coverage
 from dumpwalk.claims.words import Extent
-from dumpwalk.core.names import plural
+from dumpwalk.core.names import plural, ranges
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.names import LIBC_MODULES
 
 
 def entries(facts: Gathered) -> List[Coverage]:
@@ -177,12 +179,46 @@ def _managed_code(facts: Gathered) -> None:
     )
 
 
+def unexplained(facts: Answers) -> List[Thread]:
+    """Threads of managed code in a wait that is for no lock, and that nothing recognised either."""
+    if facts.around is None:
+        return []
+    suspended = facts.suspension is not None and facts.suspension.suspender is not None
+    found = []
+    for wait in facts.waits:
+        if wait.call.inside is not True or wait.lock is not None or "managed-locks" in wait.areas:
+            continue
+        if facts.around.record(wait.thread) is None or (wait.explained and not _in_runtime(wait.thread)):
+            continue
+        if wait.target is not None and wait.target.kind != "event":
+            continue
+        if suspended and wait.call.kind in ("futex", "sleep", "psynch-condition"):
+            continue  # who comes back from native code, or suspends, waits for the suspension
+        found.append(wait.thread)
+    return found
+
+
+def _in_runtime(thread: Thread) -> bool:
+    """Below libc the runtime itself: then the native condition variable is only what the PAL sleeps on."""
+    for frame in thread.frames()[:8]:
+        if frame.module is not None and not frame.module.name.startswith(LIBC_MODULES):
+            return "coreclr" in frame.module.name or not frame.module.name.endswith((".so", ".dylib"))
+    return True
+
+
 def _managed_locks(facts: Gathered) -> None:
     reading = facts.reading
     if reading is None or "managed-locks" not in reading.areas:
-        facts.cover("managed-locks", "none", "managed locks (Monitor, System.Threading.Lock) are not looked at")
+        facts.cover("managed-locks", "none", "managed locks were not read: the runtime's threads are not known")
         return
     lacks = list(dict.fromkeys(why for area, why in reading.lacks if area == "managed-locks"))
-    rows = sum(1 for lock in facts.locks if lock.state.kind is not None)
+    for lock in facts.locks:
+        if lock.waiters and lock.state.owners_unknown:
+            lacks.append(f"{lock.label}: {lock.state.owners_unknown}")
+    strange = unexplained(facts)
+    if strange:
+        many = plural(len(strange), "managed thread waits", "managed threads wait")
+        lacks.append(f"{many} for something that was not recognised: {ranges(t.index for t in strange)}")
+    rows = sum(1 for lock in facts.locks if lock.state.managed)
     seen = f"{plural(rows, 'managed lock')} held or waited for"
     facts.cover("managed-locks", "partial" if lacks else "complete", "; ".join([seen, *lacks]))

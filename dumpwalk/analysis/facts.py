@@ -9,6 +9,7 @@ from dumpwalk.analysis.results import (
     ChainWalks,
     LockLook,
     ManagedCode,
+    ManagedSurroundings,
     StubImage,
     SuspensionLook,
     ThreadLook,
@@ -29,6 +30,7 @@ from dumpwalk.coreclr.dispatch.locate import Location
 from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import Layout
+from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
@@ -112,6 +114,11 @@ class Answers:
     def thread_names(self) -> Dict[int, str]:
         """Thread.Name by the address of the runtime's Thread."""
         return self.of(ThreadNames).by_address
+
+    @property
+    def around(self) -> Optional[Surroundings]:
+        """Managed frames, types and stack words; None where the runtime's threads were not read."""
+        return self.of(ManagedSurroundings).around
 
     @property
     def suspension(self) -> Optional[Suspension]:

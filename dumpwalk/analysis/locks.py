@@ -30,7 +30,7 @@ def lock_facts(
     def row(state: LockState, kind: str) -> LockFact:
         known = rows.get(state.address)
         if known is None:
-            known = LockFact(state, state.name, state.name_source, kind, _holders(threads, state))
+            known = LockFact(state, state.name, state.name_source, kind, _holders(threads, state), note=state.note)
             rows[state.address] = known
         return known
 

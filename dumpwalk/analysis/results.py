@@ -12,6 +12,7 @@ from dumpwalk.coreclr.dispatch.cache import Cache
 from dumpwalk.coreclr.dispatch.locate import Location
 from dumpwalk.coreclr.dispatch.stub_image_check import StubImageCheck
 from dumpwalk.coreclr.dispatch.stuck import Walker
+from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.locks.graph import Node
@@ -51,7 +52,13 @@ class LockFact:
 
     @property
     def label(self) -> str:
-        return self.name or f"lock 0x{self.state.address:x}"
+        """`Bank.Journal at 0x7f...`, `the initialiser of Bank.Rates`, a native lock's name or address."""
+        if self.name is not None or not self.state.managed:
+            return self.name or f"lock 0x{self.state.address:x}"
+        address = self.state.object_address or self.state.address
+        if self.kind == "class-init":
+            return f"the initialiser of {self.state.object_type or f'the class at 0x{address:x}'}"
+        return f"{self.state.object_type or f'a {self.kind}'} at 0x{address:x}"
 
     @property
     def node(self) -> Node:
@@ -98,6 +105,12 @@ class Stacks:
 class ManagedCode:
     frames: Optional[ManagedFrames]
     """What came of naming them; None without a runtime, or when time ran out before."""
+
+
+@dataclass(frozen=True)
+class ManagedSurroundings:
+    around: Optional[Surroundings]
+    """What readers of managed locks ask; None where the runtime's threads were not read."""
 
 
 @dataclass(frozen=True)

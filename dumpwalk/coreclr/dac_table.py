@@ -48,7 +48,7 @@ def _slots(manager: int, store: int, finalizer: Optional[int], suspension: Optio
 ROWS: Tuple[TableRow, ...] = (
     TableRow(10, (0x408,), 8, _slots(13, 15, 16, 17), 0x18, "10.0.9, 10.0.12, 10.0.14; Linux, musl, macOS; x64, arm64"),
     TableRow(9, (0x4F0,), 8, _slots(14, 16, 17, 18), 0x18, "9.0.5, 9.0.20 linux-x64"),
-    TableRow(8, (0x4E8,), 8, _slots(14, 16, 17, 18), 0x18, "8.0.30, 8.0.31 linux-x64, 8.0.30 osx-x64"),
+    TableRow(8, (0x4E0, 0x4E8), 8, _slots(14, 16, 17, 18), 0x18, "8.0.4, 8.0.30, 8.0.31 linux-x64, 8.0.30 osx-x64"),
     TableRow(6, (0x2C0,), 4, _slots(15, 17, None, None), 0x10, "6.0.36 linux-x64"),
     TableRow(3, (0x2C4, 0x2C8), 4, _slots(15, 16, 31, 32), 0x10, "3.1.23 linux-x64 (local symbol)"),
 )

@@ -1,166 +1,240 @@
-"""lock-cycle: threads wait for each other's locks, or one waits for a non-recursive lock that it owns."""
+"""lock-cycle: threads wait for each other's locks, or one waits for a non-recursive lock that it owns.
+
+The ring may go through anything that one known thread must end: locks of any kind, a class initialiser, the end of a
+thread (join), the queue of finalizers.
+"""
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
-from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
-from dumpwalk.detectors.signature import lock_parts
+from dumpwalk.detectors.signature import resource_parts
 from dumpwalk.locks.graph import Edge, Node
 from dumpwalk.locks.waits import Wait
 
 KIND = "lock-cycle"
 SENTENCE = "threads wait for each other's locks"
 SELF_SENTENCE = "a thread waits for a lock that it holds itself"
+TIMED_SENTENCE = "threads wait for each other's locks until one of them gives up"
 JOIN_SENTENCE = "threads wait for each other to end"
 MIXED_SENTENCE = "threads wait for each other's locks and for each other to end"
-_TOLD = ("thread-end",)
-"""Kinds of nodes, beside threads and locks, that a cycle may be told with here."""
+OTHER_SENTENCE = "threads wait for each other's locks and for what others of them run"
+
+
+@dataclass
+class _Ring:
+    """A cycle of the graph, taken apart: threads in order, and between two of them what the first waits for."""
+
+    nodes: Tuple[Node, ...]
+    threads: List[Thread]
+    waited: List[Node]
+    """What each thread waits for."""
+    waits: List[Edge]
+    held: List[Edge]
+    """From what each waits for to the next thread."""
 
 
 def detect(facts: Facts) -> List[Finding]:
     return [f for f in (_finding(facts, cycle) for cycle in facts.graph.cycles()) if f is not None]
 
 
-def _verdict_sentence(threads: int, locks: int) -> str:
-    """Locks alone, one thread alone, or locks and other waits mixed."""
-    if threads == 1:
-        return SELF_SENTENCE
-    if locks >= threads:
-        return SENTENCE
-    return MIXED_SENTENCE if locks else JOIN_SENTENCE
-
-
 def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
+    ring = _ring(facts, cycle)
+    if ring is None:
+        return None
     by_node = {k.node: k for k in facts.locks}
-    by_thread = {thread_node(t): t for t in facts.process.threads}
-    locks = [by_node[node] for node in cycle if node in by_node]
-    threads = [by_thread[node] for node in cycle if node in by_thread]
-    others = [node for node in cycle if node.kind not in ("thread", "lock")]
-    if not threads or any(node.kind not in _TOLD for node in others) or not (locks or others):
+    locks = [by_node[node] for node in ring.waited if node in by_node]
+    alone = len(ring.threads) == 1
+    if alone and locks and (locks[0].state.recursive or not _waits(ring.threads[0], locks[0])):
         return None
-    alone = len(threads) == 1
-    if alone and (not locks or locks[0].state.recursive or not _waits(facts, threads[0], locks[0])):
-        return None
+    others = [node for node in ring.waited if node not in by_node]
     members = set(cycle)
-    edges = [e for e in facts.graph.edges if e.source in members and e.target in members]
-    proved = {e.grade for e in edges} <= {"proved"}
-    evidence = _evidence(facts, edges, by_node, by_thread)
+    proved = all(e.grade == "proved" for e in (*ring.waits, *ring.held))
+    timed = [t for t, edge in zip(ring.threads, ring.waits) if _gives_up(edge)]
+    evidence = _evidence(facts, ring, by_node)
     behind = [n for n in facts.graph.reaching(cycle[0]) if n.kind == "thread" and n not in members]
-    summary = [_sentence(facts, t, edges, by_node) for t in threads]
+    summary = [_sentence(facts, ring, position, by_node) for position in range(len(ring.threads))]
+    steps = len(summary)
     if behind:
         waits = wording.plural(len(behind), "more thread waits", "more threads wait")
         numbers = wording.ranges(node.number for node in behind)
         summary.append(f"{waits} behind {'it' if alone else 'them'}: {numbers}.")
+    if timed:
+        one = len(timed) == 1
+        summary.append(
+            f"{wording.thread_words(timed).capitalize()} {'gives' if one else 'give'} up by itself after a while."
+        )
     return Finding(
-        id=f"{KIND}-{threads[0].index}",
+        id=f"{KIND}-{ring.threads[0].index}",
         kind=KIND,
         confidence="proved" if proved else "corroborated",
-        title=_title(threads, locks, others),
-        observed=tuple(summary[: len(threads)]),
-        therefore=("None of them can go on before another does, so none ever will.",)
-        if not alone
-        else ("The lock is not recursive, so the wait for it never ends.",),
-        consistent_with=(_usual_cause(alone, bool(others)),),
-        not_established=(_open_question(alone, bool(others)),),
+        title=_title(facts, ring, by_node, timed),
+        observed=tuple(summary[:steps]),
+        therefore=_therefore(alone, bool(locks), bool(timed)),
+        consistent_with=(_usual_cause(alone, others),),
+        not_established=_open_questions(alone, bool(others), bool(timed)),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
-        status="hang" if proved else "suspicious",
+        status="hang" if proved and not timed else "suspicious",
         summary=tuple(summary),
-        actors=tuple(Actor(t.index, "holder") for t in threads) + tuple(Actor(n.number, "waiter") for n in behind),
+        actors=tuple(Actor(t.index, "holder") for t in ring.threads) + tuple(Actor(n.number, "waiter") for n in behind),
         locks=tuple(f"0x{k.state.address:x}" for k in locks),
-        sentence=_verdict_sentence(len(threads), len(locks)),
-        signature_parts=(*lock_parts(locks, threads, facts), *sorted({n.kind for n in others})),
+        sentence=_verdict_sentence(ring, others, bool(timed)),
+        signature_parts=tuple(resource_parts(facts, ring.waited, by_node, ring.threads)),
     )
 
 
-def _title(threads: Sequence[Thread], locks: Sequence[LockFact], others: Sequence[Node]) -> str:
-    if len(threads) == 1:
-        return f"Thread {threads[0].index} waits for {locks[0].label}, which it holds itself."
+def _ring(facts: Facts, cycle: Tuple[Node, ...]) -> Optional[_Ring]:
+    """None for rings that go through a suspension or through something that is no step from thread to thread."""
+    threads = {thread_node(t): t for t in facts.process.threads}
+    edges: Dict[Tuple[Node, Node], Edge] = {}
+    for edge in facts.graph.edges:
+        known = edges.get((edge.source, edge.target))
+        if known is None or (known.grade != "proved" and edge.grade == "proved"):
+            edges[(edge.source, edge.target)] = edge
+    start = next((i for i, node in enumerate(cycle) if node in threads), None)
+    if start is None or len(cycle) % 2 or any(node.kind in ("gc", "chain") for node in cycle):
+        return None
+    turned = (*cycle[start:], *cycle[:start])
+    ring = _Ring(cycle, [], [], [], [])
+    for position in range(0, len(turned), 2):
+        thread, waited, following = turned[position], turned[position + 1], turned[(position + 2) % len(turned)]
+        if thread not in threads or waited in threads or following not in threads:
+            return None
+        ring.threads.append(threads[thread])
+        ring.waited.append(waited)
+        ring.waits.append(edges[(thread, waited)])
+        ring.held.append(edges[(waited, following)])
+    return ring
+
+
+def _gives_up(edge: Edge) -> bool:
+    """The wait has a time-out. A spinner that sleeps between two tries does not give up."""
+    wait = edge.fact
+    return isinstance(wait, Wait) and wait.timed and wait.kind != "spinlock"
+
+
+def _label(facts: Facts, node: Node, by_node: Dict[Node, LockFact]) -> str:
+    return by_node[node].label if node in by_node else facts.graph.nodes.get(node, node.id)
+
+
+def _title(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], timed: Sequence[Thread]) -> str:
+    if len(ring.threads) == 1:
+        label = _label(facts, ring.waited[0], by_node)
+        if ring.waited[0] in by_node:
+            return f"Thread {ring.threads[0].index} waits for {label}, which it holds itself."
+        return f"Thread {ring.threads[0].index} waits for {label}: its own."
+    locks = len({node for node in ring.waited if node in by_node})
+    count = len(ring.threads)
+    others = [node for node in ring.waited if node not in by_node]
     if not others:
-        return f"{len(threads)} threads wait for each other's locks: a deadlock of {len(locks)} locks."
-    if not locks:
-        return f"{len(threads)} threads wait for each other to end."
-    ends = wording.plural(len(others), "join", "joins")
-    return f"{len(threads)} threads wait for each other: a deadlock of {wording.plural(len(locks), 'lock')} and {ends}."
+        what = f"{count} threads wait for each other's locks: a deadlock of {locks} locks"
+    elif not locks and all(node.kind == "thread-end" for node in others):
+        what = f"{count} threads wait for each other to end"
+    elif all(node.kind == "thread-end" for node in others):
+        ends = wording.plural(len(others), "join", "joins")
+        what = f"{count} threads wait for each other: a deadlock of {wording.plural(locks, 'lock')} and {ends}"
+    else:
+        what = f"{count} threads wait for each other: a deadlock"
+    return f"{what} until a wait gives up." if timed else f"{what}."
 
 
-def _usual_cause(alone: bool, joins: bool) -> str:
+def _therefore(alone: bool, lock: bool, timed: bool) -> Tuple[str, ...]:
+    if timed:
+        return ("None of them can go on before another does or gives up.",)
+    if not alone:
+        return ("None of them can go on before another does, so none ever will.",)
+    if lock:
+        return ("The lock is not recursive, so the wait for it never ends.",)
+    return ("What it waits for is its own end, so the wait never ends.",)
+
+
+def _verdict_sentence(ring: _Ring, others: Sequence[Node], timed: bool) -> Optional[str]:
+    """Locks alone, one thread alone, or locks and other waits mixed."""
+    if len(ring.threads) == 1:
+        return SELF_SENTENCE
+    if timed:
+        return TIMED_SENTENCE
+    if not others:
+        return SENTENCE
+    if any(node.kind != "thread-end" for node in others):
+        return OTHER_SENTENCE
+    return MIXED_SENTENCE if len(others) < len(ring.waited) else JOIN_SENTENCE
+
+
+def _usual_cause(alone: bool, others: Sequence[Node]) -> str:
     if alone:
         return "The same code entered twice, or a release that was skipped."
-    if joins:
+    if any(node.kind == "finalizer" for node in others):
+        return "A finalizer that takes a lock, and a wait for finalizers under that lock."
+    if others:
         return "A thread that waits for another's end while it holds, or is, what that one needs."
     return "Locks taken in different orders by different threads."
 
 
-def _open_question(alone: bool, joins: bool) -> str:
+def _open_questions(alone: bool, others: bool, timed: bool) -> Tuple[str, ...]:
     if alone:
-        return "Where the lock was taken the first time."
-    return (
-        "Which of the waits should not be there."
-        if joins
-        else "Which of the threads took its locks in the wrong order."
-    )
+        first = "Where the lock was taken the first time."
+    elif others:
+        first = "Which of the waits should not be there."
+    else:
+        first = "Which of the threads took its locks in the wrong order."
+    return (first, "When the wait gives up, and what the program does then.") if timed else (first,)
 
 
-def _waits(facts: Facts, thread: Thread, lock: LockFact) -> bool:
+def _waits(thread: Thread, lock: LockFact) -> bool:
     return any(w.thread is thread for w in lock.waiters)
 
 
-def _sentence(facts: Facts, thread: Thread, edges: Sequence[Edge], by_node: Dict[Node, LockFact]) -> str:
-    node = thread_node(thread)
-    frame = first_own_frame(thread.frames())
-    where = f", in {plain(frame.function)}" if frame is not None and frame.function else ""
-    held = [by_node[e.source].label for e in edges if e.target == node and e.source in by_node]
-    wanted = [facts.graph.nodes[e.target] for e in edges if e.source == node]
-    holds = f" holds {_labels(held)} and" if held else ""
-    return f"{wording.tid_words(thread).capitalize()}{holds} waits for {_labels(wanted)}{where}."
+def _sentence(facts: Facts, ring: _Ring, position: int, by_node: Dict[Node, LockFact]) -> str:
+    thread = ring.threads[position]
+    has = ring.waited[position - 1]
+    wanted = _label(facts, ring.waited[position], by_node)
+    who = wording.person(facts, thread)
+    place = wording.place(facts, thread)
+    lock = by_node.get(has)
+    if lock is not None and lock.kind == "class-init":
+        holds = f"runs {lock.label}"
+    elif lock is not None:
+        holds = f"holds {lock.label}"
+    elif has.kind == "finalizer":
+        holds = "runs the finalizers"
+    else:
+        holds = ""
+    return f"{who} {holds} and waits for {wanted}{place}." if holds else f"{who} waits for {wanted}{place}."
 
 
-def _labels(labels: Sequence[str]) -> str:
-    return " and ".join(dict.fromkeys(labels))
-
-
-def _evidence(
-    facts: Facts, edges: Sequence[Edge], by_node: Dict[Node, LockFact], by_thread: Dict[Node, Thread]
-) -> List[Evidence]:
-    """The owners first, then who waits for what, each in the order of the graph."""
+def _evidence(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact]) -> List[Evidence]:
     found: List[Evidence] = []
-    for edge in edges:
-        lock = by_node.get(edge.source)
-        if lock is not None and lock.owner is not None:
-            owner = wording.owner_evidence(lock, f"the owner of {lock.label} is thread {lock.owner.index}")
-            if owner is not None and owner not in found:
-                found.append(owner)
-    for edge in edges:
-        if edge.source not in by_thread or not isinstance(edge.fact, Wait):
-            continue
-        wanted = by_node.get(edge.target)
-        label = wanted.label if wanted is not None else facts.graph.nodes[edge.target]
-        found.append(wait_evidence(facts, edge.fact, label))
+    count = len(ring.threads)
+    for position, node in enumerate(ring.waited):
+        following = ring.threads[(position + 1) % count]
+        lock = by_node.get(node)
+        if lock is not None:
+            found.extend(
+                wording.holder_evidence(lock, following, f"the owner of {lock.label} is thread {following.index}")
+            )
+        else:
+            edge = ring.held[position]
+            what = f"{_label(facts, node, by_node)} depends on thread {following.index}"
+            found.append(Evidence(what, None, None, edge.how, edge.grade))
+    for thread, edge, node in zip(ring.threads, ring.waits, ring.waited):
+        if isinstance(edge.fact, Wait):
+            what = f"thread {thread.index} waits for {_label(facts, node, by_node)}"
+            found.append(wording.wait_evidence(facts, edge.fact, what))
     return found
-
-
-def wait_evidence(facts: Facts, wait: Wait, label: str) -> Evidence:
-    """One thread's wait for one lock, or for something else that can be named."""
-    argument = facts.process.arch.syscall_arguments[3 if wait.call.kind == "psynch-condition" else 0]
-    value = wait.thread.registers.get(argument)
-    what = f"thread {wait.thread.index} waits for {label}"
-    if wait.grade == "proved" and value is not None:
-        return wording.register_evidence(wait.thread, argument, value, what, wait.how)
-    return Evidence(what, None, None, wait.how, wait.grade)
 
 
 DETECTOR = Detector(
     KIND,
     40,
     {"hang": SENTENCE, "suspicious": SENTENCE},
-    "hang (10); suspicious (11) where a step is not proved",
+    "hang (10); suspicious (11) where a step is not proved or a wait gives up by itself",
     detect,
 )

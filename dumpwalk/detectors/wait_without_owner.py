@@ -1,4 +1,4 @@
-"""wait-without-owner: threads of a native program wait for a semaphore, a condition or a barrier. A note, never a verdict.
+"""wait-without-owner: threads wait for a semaphore, a condition, a barrier or an event. A note, never a verdict.
 
 Idle workers and those who wait for a signal that was lost look the same: nothing in memory says who should come.
 """
@@ -12,6 +12,7 @@ from dumpwalk.analysis.unexplained import ends_by_itself
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
+from dumpwalk.detectors.ownerless_managed import managed_waits
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.waits import Wait
 
@@ -21,7 +22,7 @@ _SHOWN = 8
 
 def detect(facts: Facts) -> List[Finding]:
     if facts.runtime is not None:
-        return []  # each of the runtime's own service threads sleeps so
+        return managed_waits(facts)  # each of the runtime's own service threads sleeps natively
     events: Dict[Node, List[Wait]] = {}
     for wait in facts.waits:
         if wait.lock is None and wait.target is not None and wait.target.kind == "event" and not ends_by_itself(wait):

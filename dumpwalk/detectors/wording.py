@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.claims.model import Evidence
 from dumpwalk.claims.words import Grade
-from dumpwalk.core.names import plural, ranges
+from dumpwalk.core.names import plain, plural, ranges
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.dispatch.audit import Element
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import NODE_NEXT
+from dumpwalk.coreclr.locks.names import first_own_frame
+from dumpwalk.locks.state import Word
+from dumpwalk.locks.waits import Wait
 
 
 def bucket_words(buckets: Iterable[int]) -> str:
@@ -89,31 +93,77 @@ def owner_evidence(lock: LockFact, what: str) -> Optional[Evidence]:
     )
 
 
+def person(facts: Facts, thread: Thread) -> str:
+    """`Thread 9 "teller-one" (tid 30919)`, to begin a sentence with; the name is Thread.Name."""
+    record = facts.around.record(thread) if facts.around is not None else None
+    name = facts.thread_names.get(record.address) if record is not None else None
+    words = tid_words(thread)
+    if name:
+        head, _, tail = words.partition(f"thread {thread.index}")
+        words = f'{head}thread {thread.index} "{name}"{tail}'
+    return words[0].upper() + words[1:]
+
+
+def place(facts: Facts, thread: Thread) -> str:
+    """`, in Bank.Teller.Post`: the program's own method, else the function that wants the lock; empty where neither is known."""
+    own = facts.around.own_method(thread) if facts.around is not None else None
+    if own is not None:
+        return f", in {own}"
+    frame = first_own_frame(thread.frames())
+    return f", in {plain(frame.function)}" if frame is not None and frame.function else ""
+
+
+def word_evidence(word: Word, what: str, how: str, grade: Grade = "proved") -> Evidence:
+    """A word of memory, with the line that shows it."""
+    return Evidence(
+        what=what,
+        address=f"0x{word.address:x}",
+        value=word.shown,
+        how=f"{how}: {word.reading}" if word.reading.strip() else how,
+        grade=grade,
+        command=f"memory read -s{word.size} -f{'x' if word.reading else 'u'} -c1 0x{word.address:x}",
+        shows=f"0x{word.value:0{2 * word.size}x}" if word.shown.startswith("0x") else word.shown,
+    )
+
+
+def holder_evidence(lock: LockFact, thread: Optional[Thread], what: str) -> List[Evidence]:
+    """The word that names a thread as owner of the lock; `thread` None: the first owner's word."""
+    if lock.state.owner_word is not None:
+        first = owner_evidence(lock, what)
+        return [first] if first is not None else []
+    for holder in lock.holders:
+        if (thread is None or holder.thread is thread) and holder.owner.word is not None:
+            word = holder.owner.word
+            how = f"{word.what} ({lock.state.implementation} at 0x{lock.state.address:x})"
+            return [word_evidence(word, what, how, holder.owner.grade)]
+    return []
+
+
+def wait_evidence(facts: Facts, wait: Wait, what: str) -> Evidence:
+    """One thread's wait: the stack word or register that leads to what it waits for, else the system call's argument."""
+    if wait.seen is not None and wait.seen.address is not None:
+        word = Word("stack word", wait.seen.address, wait.seen.value, 8, " ")
+        return word_evidence(word, what, wait.how, wait.grade)
+    if wait.seen is not None and wait.seen.register is not None:
+        return register_evidence(wait.thread, wait.seen.register, wait.seen.value, what, wait.how, wait.grade)
+    argument = facts.process.arch.syscall_arguments[3 if wait.call.kind == "psynch-condition" else 0]
+    value = wait.thread.registers.get(argument)
+    native = wait.lock is not None and (wait.lock.kind is None or wait.kind == "class-init")
+    if native and wait.grade == "proved" and value is not None:
+        return register_evidence(wait.thread, argument, value, what, wait.how)
+    return Evidence(what, None, None, wait.how, wait.grade)
+
+
 def waiters_evidence(facts: Facts, lock: LockFact) -> List[Evidence]:
     """One line for all waiters of a grade, with one of them as the example to check."""
     found = []
     for grade in ("proved", "corroborated", "inferred"):
         waits = [w for w in lock.waiters if w.grade == grade]
-        if not waits:
-            continue
-        first = waits[0]
-        threads = ranges(w.thread.index for w in waits)
-        argument = facts.process.arch.syscall_arguments[3 if first.call.kind == "psynch-condition" else 0]
-        value = first.thread.registers.get(argument)
-        if grade == "proved" and value is not None:
-            found.append(
-                register_evidence(
-                    first.thread,
-                    argument,
-                    value,
-                    f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}",
-                    f"thread {first.thread.index}: {first.how}",
-                    grade,
-                )
-            )
-        else:
+        if waits:
+            threads = ranges(w.thread.index for w in waits)
             what = f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}"
-            found.append(Evidence(what, None, None, f"thread {first.thread.index}: {first.how}", grade))
+            first = replace(waits[0], how=f"thread {waits[0].thread.index}: {waits[0].how}")
+            found.append(wait_evidence(facts, first, what))
     return found
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from dumpwalk.analysis.coverage import unexplained
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.unexplained import NOT_CAPTURED, OWNER_UNKNOWN, UNKNOWN_KIND, sentence_of
 from dumpwalk.claims.model import Finding, Verdict
 from dumpwalk.claims.words import Status
+from dumpwalk.core.names import plural
 
 EXIT_CODES: Dict[Status, int] = {"hang": 10, "suspicious": 11, "inconclusive": 12, "none": 0}
 
@@ -21,7 +23,7 @@ _UNSETTLED = {
     NOT_CAPTURED: ("not-captured", "some threads wait for something that is not in the dump"),
 }
 
-_SCOPE = "nothing stuck in native locks and the dispatch cache; managed locks not looked at"
+_SCOPE = "nothing stuck in native locks, managed locks and the dispatch cache"
 _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
 
 
@@ -37,7 +39,7 @@ def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
         return _verdict("inconclusive", kind, sentence, picture.title if picture else headline, picture)
     sentence = _SCOPE if facts.runtime is not None else _SCOPE_NATIVE
     headline = "Nothing stuck was found in native locks" + (
-        " and the dispatch cache." if facts.runtime is not None else "; the process has no .NET runtime."
+        ", managed locks and the dispatch cache." if facts.runtime is not None else "; the process has no .NET runtime."
     )
     return _verdict("none", "nothing-stuck", sentence, headline)
 
@@ -115,6 +117,9 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
                 "Of some threads it cannot be told whether they wait or run.",
             )
         )
+    managed = cover.get("managed-locks")
+    if facts.runtime is not None and managed is not None and managed.status != "complete":
+        problems.append(_of_managed_locks(facts))
     threads = cover.get("threads")
     if threads is not None and threads.status != "complete":
         problems.append(
@@ -130,3 +135,26 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
             ("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump.")
         )
     return problems[0] if problems else None
+
+
+def _of_managed_locks(facts: Facts) -> Tuple[str, str, str]:
+    unknown = [k for k in facts.locks if k.waiters and k.state.owners_unknown]
+    if unknown:
+        return (
+            "owner-unknown",
+            "some threads wait for a lock whose owners could not all be told",
+            f"{plural(len(unknown), 'lock is', 'locks are')} waited for, and not all owners could be told.",
+        )
+    threads = unexplained(facts)
+    if threads:
+        many = plural(len(threads), "managed thread waits", "managed threads wait")
+        return (
+            "unexplained-waits",
+            "managed threads wait for something that was not recognised",
+            f"{many} for something that was not recognised.",
+        )
+    return (
+        "managed-locks-unread",
+        "managed locks could not all be read",
+        "Managed locks could not all be read; what was read shows nothing stuck.",
+    )

@@ -28,6 +28,19 @@ class Word:
         return f"{self.what} at 0x{self.address:x} = {self.shown}" + (f" ({self.reading})" if self.reading else "")
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """Where on a thread a value was seen: a register of frame 0, or a word of its stack."""
+
+    value: int
+    register: Optional[str] = None
+    address: Optional[int] = None
+
+    def phrase(self) -> str:
+        where = self.register if self.register is not None else f"stack word 0x{self.address or 0:x}"
+        return f"{where} = 0x{self.value:x}"
+
+
 Numbering = Literal["os-tid", "managed-id", "thread-address"]
 """What the number of an owner is: the kernel's id, the runtime's, or the address of the runtime's Thread object."""
 Holding = Literal["exclusive", "shared", "upgradeable", "initialising"]
@@ -73,7 +86,16 @@ class LockState:
     name: Optional[str] = None
     name_source: Optional[str] = None
     object_type: Optional[str] = None
-    """Of a lock that is a managed object (at `address`), or of a type that is being initialised: the type's name."""
+    """Of a lock that is a managed object, or of a type that is being initialised: the type's name."""
+    managed: bool = False
+    """A lock of managed code, or a class initialiser."""
+    object_address: Optional[int] = None
+    """Of that object, or of that type's method table."""
+    starving_since: Optional[int] = None
+    """Milliseconds of the monotonic clock (32 bits) at which the oldest waiter that starves began to wait."""
+    owners_unknown: Optional[str] = None
+    """Why not everybody who holds it can be named, or None."""
+    note: Optional[str] = None
 
     @property
     def owners(self) -> Tuple[Owner, ...]:

@@ -18,7 +18,7 @@ from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst
 from dumpwalk.locks.graph import Node
-from dumpwalk.locks.state import LockState
+from dumpwalk.locks.state import LockState, Sighting
 from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
 
 _SIGNAL_WORDS = (0x28, 0x2C, 0x20, 0x24, 0x4, 0x8)
@@ -39,6 +39,8 @@ class Layer:
     """What it waits for where that is no lock: the end of a thread, a task, an event."""
     explained: str = ""
     """Why this wait, as it is, says nothing of a hang: nobody holds what it waits for. Empty for locks and for the unknown."""
+    seen: Optional[Sighting] = None
+    """The register or stack word that leads to what it waits for, where that is not the system call's own argument."""
 
 
 @dataclass
@@ -64,12 +66,14 @@ class Wait:
     below: Tuple[Layer, ...] = ()
     explained: str = ""
     """As Layer.explained; any recogniser may set it (analysis/unexplained.py asks)."""
+    seen: Optional[Sighting] = None
+    """As Layer.seen."""
     areas: Tuple[str, ...] = ()
     """The areas of those kinds that laid a layer over it."""
 
     def under(self, layer: Layer, area: str = "locks") -> Wait:
         """The same wait with one more layer, of a kind of that area, over those that are known."""
-        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target, self.explained)
+        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target, self.explained, self.seen)
         return replace(
             self,
             kind=layer.kind,
@@ -82,12 +86,21 @@ class Wait:
             below=(*self.below, mine),
             explained=layer.explained,
             areas=(*self.areas, area),
+            seen=layer.seen,
         )
 
     @property
     def node(self) -> Optional[Node]:
         """What it waits for, in the wait-for graph."""
         return Node("lock", self.lock.address) if self.lock is not None else self.target
+
+    @property
+    def timed(self) -> bool:
+        """It gives up by itself: futex(2) has a time-out (the fourth argument)."""
+        arguments = self.call.arguments
+        return self.call.kind == "timed-wait" or (
+            self.call.kind == "futex" and len(arguments) > 3 and arguments[3] != 0
+        )
 
     @property
     def state(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Type
 
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.locks import lock_facts
-from dumpwalk.analysis.results import CacheLook, ChainWalks, LockLook, ThreadLook
+from dumpwalk.analysis.results import CacheLook, ChainWalks, LockLook, ManagedSurroundings, ThreadLook
 from dumpwalk.analysis.step import Step
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.locks.kind import Scene, read_all
@@ -15,7 +15,8 @@ from dumpwalk.locks.kind import Scene, read_all
 def known_to_kinds(known: Gathered) -> Dict[Type[Any], Callable[[], Any]]:
     """What a kind may ask its scene for: every result so far, and these by classes of their own."""
     runtime, threads, cache = known.of(RuntimeView), known.of(ThreadLook), known.of(CacheLook)
-    parts = [runtime.info, runtime.managed, threads.managed, cache.cache, *known.results.values()]
+    around = known.of(ManagedSurroundings).around
+    parts = [runtime.info, runtime.managed, threads.managed, cache.cache, around, *known.results.values()]
     return {type(part): (lambda it=part: it) for part in parts if part is not None}  # type: ignore[misc]
 
 
@@ -38,7 +39,7 @@ STEP = Step(
     name="locks",
     rank=90,
     gives=LockLook,
-    needs=(RuntimeView, CacheLook, ThreadLook, ChainWalks),
+    needs=(RuntimeView, CacheLook, ThreadLook, ChainWalks, ManagedSurroundings),
     look=_look,
     instead=_without,
     areas=("locks", "managed-locks"),

@@ -1,0 +1,99 @@
+"""Thread.Join: a thread waits for the end of another.
+
+The joined System.Threading.Thread is on the stack below Join's own frame, and so is, in the runtime's JoinEx, the runtime's
+Thread that its field _DONT_USE_InternalThread leads to. Both together tell which thread it is. Source:
+System.Private.CoreLib/src/System/Threading/Thread.CoreCLR.cs, src/coreclr/vm/comsynchronizable.cpp (ThreadNative::DoJoin).
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Optional, Tuple
+
+from dumpwalk.core.grade import Grade
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.reader import AREA
+from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.coreclr.managed_threads import ManagedThread
+from dumpwalk.locks.graph import Edge, Node
+from dumpwalk.locks.kind import LockKind, LockReader, Scene
+from dumpwalk.locks.state import Sighting
+from dumpwalk.locks.waits import Layer, Wait
+
+TYPE = "System.Threading.Thread"
+_FIELD = "_DONT_USE_InternalThread"
+_FRAMES = 4
+_Joined = Tuple[ManagedThread, int, str, Grade, Sighting]
+"""Its Thread, the object, how it was found, the grade, where on the stack."""
+
+
+class JoinReader(LockReader):
+    """Waits for the end of a thread."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._layers: Dict[int, Layer] = {}
+        self._edges: List[Edge] = []
+        self._labels: Dict[Node, str] = {}
+        self._lacking: List[str] = []
+        for wait in around.blocked():
+            joining = [f for f in around.managed_frames(wait.thread)[:_FRAMES] if f.method.type_name == TYPE]
+            if wait.thread.index not in around.resolved and any("Join" in f.method.name for f in joining):
+                self._join(wait)
+
+    def _join(self, wait: Wait) -> None:
+        found = self._joined(wait.thread)
+        self._around.resolved.setdefault(wait.thread.index, "join")
+        if found is None:
+            how = "Thread.Join is on its stack"
+            self._layers[wait.thread.index] = Layer("join", None, None, "inferred", how)
+            self._lacking.append(f"thread {wait.thread.index} joins a thread that was not found on its stack")
+            return
+        record, obj, how, grade, seen = found
+        thread = self._around.thread_of(record)
+        node = Node("thread-end", thread.index if thread is not None else obj)
+        number = f"thread {thread.index}" if thread is not None else "a thread that has ended"
+        self._labels[node] = f"the end of {number}"
+        self._layers[wait.thread.index] = Layer("join", None, None, grade, how, node, seen=seen)
+        if thread is not None and not any(e.source == node for e in self._edges):
+            owner = f"the Thread at 0x{record.address:x} is that of tid {record.os_tid}"
+            self._edges.append(Edge(node, Node("thread", thread.index), "ended-by", "proved", owner, record))
+
+    def _joined(self, thread: Thread) -> Optional[_Joined]:
+        around = self._around
+        me = around.record(thread)
+        native = {s.value: s for s in reversed(around.native_part(thread, 0x2000))}
+        own: Optional[_Joined] = None
+        for sighting, _ in around.objects(thread, TYPE):
+            value = getattr(around.view.field(sighting.value, _FIELD), "value", None)
+            record = around.managed.by_address(int(value)) if value else None
+            if record is None:
+                continue
+            second = native.get(record.address)
+            how = f"below Thread.Join: {sighting.phrase()}, a System.Threading.Thread"
+            grade: Grade = "proved" if second is not None else "corroborated"
+            how += f"; {second.phrase()}, the runtime's Thread of it" if second is not None else ""
+            found = (record, sighting.value, how, grade, second or sighting)
+            if record is not me:
+                return found
+            own = own or found
+        return own
+
+    def layer(self, wait: Wait) -> Optional[Layer]:
+        return self._layers.get(wait.thread.index)
+
+    def edges(self) -> Iterable[Edge]:
+        return self._edges
+
+    def labels(self) -> Iterable[Tuple[Node, str]]:
+        return list(self._labels.items())
+
+    def lacks(self) -> Iterable[str]:
+        return self._lacking
+
+
+def _open(scene: Scene) -> Optional[LockReader]:
+    around = scene.of(Surroundings)
+    return JoinReader(around) if around is not None else None
+
+
+KIND = LockKind("join", AREA, _open, 70)

@@ -1,0 +1,121 @@
+"""Kernel objects of the PAL (Linux, macOS; up to 10): which object a thread waits for, and who owns a mutex.
+
+Every blocked thread is in the waiting list of the object, from memory alone. Its CPalThread lies on its stack; that leads to
+its WaitingThreadsListNode: next +0, thread id u32 +0x18, process id u32 +0x1C, CSynchData* +0x30. CSynchData: head +0, tail
++8, count u32 +0x10, type u32 +0x24, signal count u32 +0x2C, ownership count u32 +0x30, owner's pid +0x34 and tid +0x38,
+abandoned u8 +0x50. Source: src/coreclr/pal/src/synchmgr/synchmanager.hpp (CSynchData, WaitingThreadsListNode),
+pal/src/include/pal/corunix.hpp (PalObjectTypeId); read in 3.1.23, 8.0.4 and 9.0.5. Where the node pointer stands in a
+CPalThread depends on the version, so it is found by what it leads to, and tried first where it was found before.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional
+
+from dumpwalk import limits
+from dumpwalk.core.memory import read_u64
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.locks.state import Sighting
+from dumpwalk.locks.waits import Wait
+
+_THREAD_BYTES = 0x600
+"""Of a CPalThread: its wait information ends before that in every version read."""
+_STACK_BYTES = 0x1000
+_NODE_TID, _NODE_SYNCH, _SYNCH_BYTES = 0x18, 0x30, 0x58
+TYPES = {0: "auto-reset-event", 1: "manual-reset-event", 2: "mutex", 3: "named-mutex", 4: "semaphore", 5: "file"}
+_PROCESS_TYPES = {6: "file-mapping", 7: "socket", 8: "process", 9: "thread"}
+
+
+@dataclass(frozen=True)
+class PalWait:
+    """A thread's place in the waiting list of one kernel object."""
+
+    synch: int
+    """Address of the object's CSynchData."""
+    type: int
+    waiters: int
+    signals: int
+    owner_pid: int
+    owner_tid: int
+    abandoned: bool
+    seen: Sighting
+    """Where its CPalThread was found."""
+    node: int
+
+    @property
+    def type_name(self) -> str:
+        return TYPES.get(self.type) or _PROCESS_TYPES.get(self.type) or f"object of type {self.type}"
+
+
+class PalWaits:
+    """Looks the waits of threads up. Never raises on damaged memory."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._offsets: List[int] = []
+        self._kept: Dict[int, Optional[PalWait]] = {}
+
+    def of(self, wait: Wait) -> Optional[PalWait]:
+        """The kernel object that a blocked thread waits for; None where none is found."""
+        thread = wait.thread
+        if thread.index not in self._kept:
+            inside = wait.call.inside is not False and thread.tid is not None
+            self._kept[thread.index] = self._find(thread) if inside else None
+        return self._kept[thread.index]
+
+    def _find(self, thread: Thread) -> Optional[PalWait]:
+        memory = self._around.process.memory
+        tid = struct.pack("<I", (thread.tid or 0) & 0xFFFFFFFF)
+        seen = set()
+        for sighting in self._around.native_part(thread, _STACK_BYTES):
+            address = sighting.value
+            if address % 8 or address in seen or address >> 47:
+                continue
+            seen.add(address)
+            data = memory.read(address, _THREAD_BYTES)
+            if data is None or tid not in data:
+                continue
+            for offset in self._places(data):
+                node = int.from_bytes(data[offset : offset + 8], "little")
+                found = self._at_node(node, tid, sighting)
+                if found is not None:
+                    if offset not in self._offsets:
+                        self._offsets.insert(0, offset)
+                    return found
+        return None
+
+    def _places(self, data: bytes) -> Iterator[int]:
+        yield from self._offsets
+        for offset in range(0x100, len(data) - 7, 8):
+            if offset not in self._offsets:
+                yield offset
+
+    def _at_node(self, node: int, tid: bytes, sighting: Sighting) -> Optional[PalWait]:
+        if node < 0x10000 or node % 8 or node >> 47:
+            return None
+        memory = self._around.process.memory
+        if memory.read(node + _NODE_TID, 4) != tid:
+            return None
+        synch = read_u64(memory, node + _NODE_SYNCH)
+        data = memory.read(synch, _SYNCH_BYTES) if synch and not synch % 8 else None
+        if data is None or synch is None:
+            return None
+        count, kind, signals = (struct.unpack_from("<I", data, at)[0] for at in (0x10, 0x24, 0x2C))
+        owner_pid, owner_tid = struct.unpack_from("<II", data, 0x34)
+        if not 0 < count <= limits.WAIT_QUEUE or kind > 16:
+            return None
+        if not self._listed(struct.unpack_from("<Q", data, 0)[0], node, count):
+            return None
+        return PalWait(synch, kind, count, signals, owner_pid, owner_tid, bool(data[0x50] & 1), sighting, node)
+
+    def _listed(self, head: int, node: int, count: int) -> bool:
+        """The object's own list leads to this thread's node."""
+        at = head
+        for _ in range(count):
+            if at == node:
+                return True
+            at = read_u64(self._around.process.memory, at) or 0
+        return False

@@ -1,0 +1,151 @@
+"""ReaderWriterLockSlim: the writer and the upgradeable reader by managed thread id, readers by the threads' own counts.
+
+The lock object names its writer (_writeLockOwnerId) and its upgradeable reader (_upgradeLockOwnerId), -1 for none; _owners
+has bit 31 for a writer, bit 30 for waiting writers, and the number of readers in the low 28 bits. Who the readers are is
+only in the thread-static list t_rwc of each thread (ReaderWriterCount: lockID, readercount, next). Source:
+System.Private.CoreLib/src/System/Threading/ReaderWriterLockSlim.cs; the same fields in 3.1, 8, 9 and 10.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Set, Tuple
+
+from dumpwalk.core.grade import Grade
+from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.model import LockObject, LockWaiter, ManagedLock
+from dumpwalk.coreclr.locks.monitor import label
+from dumpwalk.coreclr.locks.reader import AREA, managed_reader
+from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.coreclr.managed_threads import ManagedThread
+from dumpwalk.locks.kind import LockKind, LockReader, Scene
+from dumpwalk.locks.state import Owner, Sighting, Word
+
+TYPE = "System.Threading.ReaderWriterLockSlim"
+_WRITER, _WAITING_WRITERS, _READERS = 1 << 31, 1 << 30, (1 << 28) - 1
+_COUNTS = {
+    "read": "_numReadWaiters",
+    "write": "_numWriteWaiters",
+    "upgradeable read": "_numUpgradeWaiters",
+    "upgrade": "_numWriteUpgradeWaiters",
+}
+_METHODS = (
+    ("EnterUpgradeableRead", "upgradeable read"),
+    ("EnterWrite", "write"),
+    ("EnterRead", "read"),
+)
+_READER_LISTS = 256
+"""Entries followed of one thread's list of reader-writer locks that it ever read under."""
+
+
+def read_rwlocks(around: Surroundings) -> List[ManagedLock]:
+    """Reader-writer locks that blocked threads name on their stacks."""
+    rows: Dict[int, Optional[ManagedLock]] = {}
+    for wait in around.blocked():
+        thread = wait.thread
+        if thread.index in around.resolved or wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
+            continue
+        wants = _wants(around, thread)
+        for sighting, _ in around.objects(thread, TYPE):
+            if sighting.value not in rows:
+                rows[sighting.value] = _row(around, sighting)
+            row = rows[sighting.value]
+            if row is None or not row.counted:
+                continue
+            if wants is None and (around.managed_frames(thread) or len(row.waiters) >= row.counted):
+                continue  # its frames say that it waits for something else
+            where = f"{sighting.phrase()}, {label(row)}"
+            how = where + (f", below its own method ({wants})" if wants else "")
+            grade: Grade = "proved" if wants else "corroborated"
+            row.waiters.append(LockWaiter(thread, grade, how, sighting, wants or "enter"))
+            break
+    found = [row for row in rows.values() if row is not None and row.waiters]
+    for row in found:
+        if row.counted != len(row.waiters):
+            row.note = f"its own counts say {row.counted} waiting, {len(row.waiters)} were found on stacks"
+    return found
+
+
+def _wants(around: Surroundings, thread: Thread) -> Optional[str]:
+    for frame in around.managed_frames(thread)[:8]:
+        if frame.method.type_name == TYPE:
+            for part, wants in _METHODS:
+                if part in frame.method.name:
+                    return wants
+    return None
+
+
+def _row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
+    view, address = around.view, sighting.value
+    names = ("_writeLockOwnerId", "_upgradeLockOwnerId", "_owners", "_lockID", *_COUNTS.values())
+    found = {name: view.field(address, name) for name in names}
+    values: Dict[str, int] = {}
+    for name, field in found.items():
+        value = getattr(field, "value", None)
+        if value is None:
+            return None
+        values[name] = int(value)
+    owners = values["_owners"] & 0xFFFFFFFF
+    counted = sum(values[name] for name in _COUNTS.values())
+    if not 0 <= counted <= len(around.process.threads):
+        return None
+    writer, readers = bool(owners & _WRITER), owners & _READERS
+    if writer == (values["_writeLockOwnerId"] == -1):
+        return None  # the two words that say whether there is a writer do not agree
+    row = ManagedLock(
+        "rwlock",
+        "reader-writer-lock-slim",
+        address,
+        LockObject(address, TYPE),
+        bool(writer or readers),
+        counted=counted,
+    )
+    reading = "a writer" if writer else f"{readers} readers"
+    if owners & _WAITING_WRITERS:
+        reading += ", writers waiting"
+    row.words.append(Word("_owners of the lock", found["_owners"].address, owners, 4, reading))  # type: ignore[union-attr]
+    for name in ("_writeLockOwnerId", "_upgradeLockOwnerId"):
+        if values[name] != -1:
+            word = Word(f"{name} of the lock", found[name].address, values[name])  # type: ignore[union-attr]
+            row.owners.append(
+                Owner("managed-id", values[name], word, "exclusive" if "write" in name else "upgradeable")
+            )
+    if readers and not writer:
+        _add_readers(around, row, values["_lockID"], readers)
+    return row
+
+
+def _add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: int) -> None:
+    """The threads whose own list says that they read under this lock."""
+    known = {owner.number for owner in row.owners}
+    named = len(known)
+    for record in around.managed.threads:
+        held = _read_count(around, record, lock_id)
+        if held is None or held[0] <= 0 or record.managed_id is None or record.managed_id in known:
+            continue
+        named += 1
+        row.owners.append(Owner("managed-id", record.managed_id, held[1], "shared"))
+    if named < readers:
+        row.owners_unknown = f"{readers - named} of {readers} readers: the lock does not record who they are"
+
+
+def _read_count(around: Surroundings, record: ManagedThread, lock_id: int) -> Optional[Tuple[int, Word]]:
+    """(read locks held, the word that says so) of one thread for one lock."""
+    first = around.view.thread_static(TYPE, "t_rwc", record.address)
+    at = getattr(first, "value", None)
+    seen: Set[int] = set()
+    while at and at not in seen and len(seen) < _READER_LISTS:
+        seen.add(at)
+        number = getattr(around.view.field(at, "lockID"), "value", None)
+        count = around.view.field(at, "readercount")
+        if number == lock_id and getattr(count, "value", None) is not None:
+            reading = f"read locks of managed thread {record.managed_id}"
+            return int(count.value), Word(reading, count.address, int(count.value))  # type: ignore[union-attr,arg-type]
+        at = getattr(around.view.field(at, "next"), "value", None)
+    return None
+
+
+def _open(scene: Scene) -> Optional[LockReader]:
+    return managed_reader(scene, "rwlock", read_rwlocks)
+
+
+KIND = LockKind("rwlock", AREA, _open, 63)

@@ -1,0 +1,57 @@
+"""The managed side of wait-without-owner: an event, a semaphore, a barrier, a task, an item, or a pulse.
+
+No owner exists, so nothing can be proved: consumers of an empty queue and waiters whose signal was lost look the same. A
+note that lists what is waited for, with its counts.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+from dumpwalk.analysis.facts import Facts
+from dumpwalk.claims.model import Actor, Finding
+from dumpwalk.coreclr.locks.other_waits import OWNERLESS
+from dumpwalk.detectors import wording
+from dumpwalk.locks.waits import Wait
+
+KIND = "wait-without-owner"
+_SHOWN = 16
+
+
+def managed_waits(facts: Facts) -> List[Finding]:
+    groups: Dict[Tuple[str, object], List[Wait]] = {}
+    for wait in facts.waits:
+        if wait.kind in OWNERLESS and wait.explained and "managed-locks" in wait.areas:
+            groups.setdefault((wait.kind, wait.target or wait.thread.index), []).append(wait)
+    return [_finding(facts, list(groups.values()))] if groups else []
+
+
+def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
+    lines, evidence = [], []
+    for waits in sorted(groups, key=lambda g: (-len(g), g[0].thread.index))[:_SHOWN]:
+        first = waits[0]
+        what = facts.graph.nodes.get(first.target, first.kind) if first.target is not None else f"a {first.kind}"
+        verb = "waits" if len(waits) == 1 else "wait"
+        threads = wording.thread_words([w.thread for w in waits]).capitalize()
+        if len(waits) == 1:
+            threads = wording.person(facts, first.thread)
+        lines.append(f"{threads} {verb} for {what}{wording.place(facts, first.thread)}.")
+        evidence.append(wording.wait_evidence(facts, first, f"thread {first.thread.index} waits for {what}"))
+    if len(groups) > _SHOWN:
+        lines.append(f"{len(groups) - _SHOWN} more of such things are waited for.")
+    count = sum(len(g) for g in groups)
+    return Finding(
+        id=KIND,
+        kind=KIND,
+        confidence="corroborated",
+        title=f"{wording.plural(count, 'thread waits', 'threads wait')} for something that has no owner.",
+        observed=tuple(lines),
+        therefore=(),
+        consistent_with=("Consumers with nothing to do.", "A signal that was lost or is never given."),
+        not_established=("Whether the signal will come: nobody owns it, and one snapshot has no durations.",),
+        evidence=tuple(evidence),
+        repro=tuple(wording.repro_of(evidence)),
+        status="none",
+        summary=tuple(lines),
+        actors=tuple(Actor(w.thread.index, "waiter") for waits in groups for w in waits),
+    )
