@@ -31,6 +31,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
+for _name in ("COLUMNS", "LINES"):  # readline exports them, and a report that goes to a pipe is as wide as they say
+    os.environ.pop(_name, None)
+
+
 def unpack_core(name: str) -> Path:
     """The plain file of a committed core (`name` without .core.xz), unpacked into build/ where it is not there yet.
 

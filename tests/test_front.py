@@ -73,7 +73,7 @@ def test_a_command_is_one_file_for_the_command_line_lldb_and_the_documentation(a
 def test_every_command_says_what_it_is_good_for() -> None:
     for name, command in commands.table().items():
         assert command.summary().endswith("."), name
-        assert command.examples and all(line.startswith("dumpwalk") for line, _ in command.examples), name
+        assert command.examples and all("dumpwalk" in line for line, _ in command.examples), name
 
 
 def test_group_help_has_every_command_and_examples(dumpwalk_command: Run) -> None:

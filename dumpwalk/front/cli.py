@@ -9,6 +9,7 @@ import sys
 from typing import Any, Callable, List, Optional, Tuple, Union
 
 import click
+from click.shell_completion import CompletionItem
 
 from dumpwalk import __version__
 from dumpwalk.errors import DumpwalkError, Interrupted
@@ -50,6 +51,10 @@ class Program(click.Group):
             return _click_command(cmd_name, commands.find(cmd_name))
         except KeyError:
             return None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[CompletionItem]:
+        """Commands, and where none begins so files: a core alone is analysed."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
 
     def parse_args(self, ctx: click.Context, args: List[str]) -> List[str]:
         """`dumpwalk -m bin core.1234` and `dumpwalk core.1234` mean `dumpwalk analyze ...`."""
@@ -134,7 +139,9 @@ def _callback(told: Command) -> Callable[..., None]:
     @click.pass_context
     def run(context: click.Context, **options: Any) -> None:
         options["verbose"] = options["verbose"] or bool(context.find_root().params.get("verbose"))
-        sys.exit(told.run(context.find_object(CommandLine) or CommandLine(), options))
+        place = context.find_object(CommandLine) or CommandLine()
+        place.display = options
+        sys.exit(told.run(place, options))
 
     return run  # type: ignore[no-any-return]
 

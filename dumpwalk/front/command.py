@@ -48,6 +48,9 @@ class Place(Protocol):
     def page(self) -> Tuple[int, bool]:
         """(columns, colour) of where `say` goes."""
 
+    def brief(self) -> bool:
+        """Whether the short report is what is shown there unless the whole one is asked for."""
+
 
 def note_missing(place: Place, options: Options) -> None:
     """Say which module paths are not there. What was asked for is the core, so the work goes on without them."""

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Callable, List, Tuple
 
 from dumpwalk.errors import as_error
-from dumpwalk.front import command, streams
+from dumpwalk.front import command, streams, terminal
 from dumpwalk.front.command import Answer, Command, Options, note_missing
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ class CommandLine:
     """Implements command.Place."""
 
     in_lldb = False
+
+    def __init__(self) -> None:
+        self.display: Options = {}
+        """The options of the command that runs, as far as they are about the page."""
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
         from dumpwalk.engine.run import Options as EngineOptions
@@ -79,18 +83,17 @@ class CommandLine:
         return command.number(text, what)
 
     def say(self, text: str) -> None:
-        streams.say(text)
+        terminal.show(text, self.display)
 
     def note(self, sentence: str) -> None:
         streams.tell(f"dumpwalk: {sentence}")
 
     def page(self) -> Tuple[int, bool]:
-        """NO_COLOR and a pipe mean no colour."""
-        from dumpwalk.front.output import FILE_WIDTH
+        return terminal.width(self.display), terminal.color(self.display)
 
-        if not sys.stdout.isatty():
-            return FILE_WIDTH, False
-        return max(60, min(shutil.get_terminal_size().columns, 200)), not os.environ.get("NO_COLOR")
+    def brief(self) -> bool:
+        """At a terminal the answer comes first and the proof when it is asked for."""
+        return terminal.is_terminal()
 
 
 class Progress:

@@ -40,6 +40,7 @@ def look_command(
             parameters.modules(),
             parameters.format_of(("text", "json")),
             parameters.timeout(),
+            *parameters.display(),
             parameters.verbose(),
         ),
         in_lldb=True,

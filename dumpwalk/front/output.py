@@ -7,6 +7,7 @@ import os
 from typing import List, Sequence, Tuple, Union
 
 from dumpwalk.errors import BadOutput, Usage
+from dumpwalk.front.terminal import FILE_WIDTH as FILE_WIDTH
 from dumpwalk.report.model import FailedCore, Report
 
 Outcome = Union[Report, FailedCore]
@@ -16,8 +17,6 @@ EXTENSIONS = {
     ".mmd": "mermaid", ".dot": "dot",
 }  # fmt: skip
 _RENDERERS = {"text": "dumpwalk.report.text", "markdown": "dumpwalk.report.markdown", "html": "dumpwalk.report.html"}
-FILE_WIDTH = 120
-"""Columns of a text report that goes to a file or a pipe."""
 
 
 def check_targets(files: Sequence[str], inputs: Sequence[str] = ()) -> List[Tuple[str, str]]:
@@ -47,8 +46,8 @@ def _same(one: str, other: str) -> bool:
         return False
 
 
-def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int) -> str:
-    """All outcomes in one format. Graph formats take one core only (Usage)."""
+def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int, short: bool = False) -> str:
+    """All outcomes in one format; `short` leaves the proof out of one core's text. Graph formats take one core only (Usage)."""
     from dumpwalk.report import summary
 
     single = outcomes[0] if len(outcomes) == 1 and isinstance(outcomes[0], Report) else None
@@ -72,6 +71,8 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
         return markdown.render(single, max_bytes) if single else summary.render_markdown(list(outcomes), max_bytes)
     from dumpwalk.report import text
 
+    if single and short:
+        return text.render_short(single, width, color)
     return text.render(single, width, color) if single else summary.render_text(list(outcomes), width, color)
 
 

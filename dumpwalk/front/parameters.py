@@ -65,6 +65,28 @@ def verbose(help_text: str = "Tell each phase on standard error.") -> Option:
     return Option("-v", "--verbose", lldb=None, is_flag=True, help=help_text)
 
 
+def display() -> Tuple[Option, ...]:
+    """What the page of standard output is."""
+    return (
+        Option(
+            "--color",
+            lldb=None,
+            default="auto",
+            show_default=True,
+            type=click.Choice(["auto", "always", "never"]),
+            help="Colour on standard output. auto: at a terminal, and not where NO_COLOR is set.",
+        ),
+        Option(
+            "--width",
+            lldb=None,
+            metavar="COLUMNS",
+            type=click.IntRange(40, 1000),
+            help="Columns of standard output. Without it: the terminal's, COLUMNS where it is none, else 120.",
+        ),
+        Option("--no-pager", lldb=None, is_flag=True, help="Never show it with PAGER (less where that is not set)."),
+    )
+
+
 def reporting() -> Tuple[Option, ...]:
     """What every command takes that shows a report or a part of one."""
     return (
@@ -100,5 +122,6 @@ def reporting() -> Tuple[Option, ...]:
         timeout(),
         Option("--redact", is_flag=True, help="Replace user names, home folders and host names, visibly."),
         Option("--exit-zero", lldb=None, is_flag=True, help="Exit 0 whatever was found (1 and 2 stay)."),
+        *display(),
         verbose(),
     )

@@ -72,7 +72,8 @@ def _deliver(
     if view is not None and options["kind"] == "text":
         place.say("\n".join(view(report, width, color) for report in reports))
     else:
-        place.say(output.render(outcomes, options["kind"], width, color, options["max_bytes"]))
+        short = options.get("short") or (place.brief() and not options.get("full"))
+        place.say(output.render(outcomes, options["kind"], width, color, options["max_bytes"], bool(short)))
 
 
 def _known_issue(

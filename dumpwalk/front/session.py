@@ -63,6 +63,9 @@ class Session:
     def note(self, sentence: str) -> None:
         self.result.AppendWarning(sentence)
 
+    def brief(self) -> bool:
+        return False
+
     def page(self) -> Tuple[int, bool]:
         """Of the session's terminal; plain and of a file's width when output goes elsewhere."""
         handle = self.debugger.GetOutputFile().GetFile()

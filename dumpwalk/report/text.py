@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Pattern, Union
 
-from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding, text_locks, text_threads
+from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding, text_locks, text_next, text_threads
 from dumpwalk.report.escape import clean
 from dumpwalk.report.model import Finding, Report
 from dumpwalk.report.names import plural
@@ -45,6 +45,23 @@ def render(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> s
     text_threads.groups(page, report, finding)
     text_facts.facts(page, report)
     text_facts.coverage(page, report)
+    return _finish(page, line)
+
+
+SHORT_GRAPH_LINES = 12
+
+
+def render_short(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """The answer without its proof: headline, finding, who holds and waits, graph, what to do next, verdict line."""
+    report = clean(report)
+    line = report.verdict.line
+    page = Page(width, color)
+    finding = text_finding.main_finding(report)
+    _headline(page, report)
+    _answer(page, report, finding)
+    text_locks.who_waits(page, report, finding)
+    _graph(page, report, SHORT_GRAPH_LINES)
+    text_next.what_next(page, report, finding)
     return _finish(page, line)
 
 

@@ -8,11 +8,17 @@ from dumpwalk.front.reporting import report_command
 COMMAND = report_command(
     """The whole report; the verdict line comes last.
 
+    At a terminal the short report: the answer, who holds and who waits, and what to do next.
+
     CORE is an ELF or Mach-O core, plain or compressed (gz, bz2, xz, zip, zst). Several cores give a summary first.
     `dumpwalk CORE...` is the same.
     """,
     several=True,
     more=(
+        Option(
+            "--full", is_flag=True, help="The whole text report: what files and pipes get, and what -o writes, anyway."
+        ),
+        Option("--short", is_flag=True, help="The short text report: what a terminal gets unless --full is given."),
         Option(
             "--known-issue",
             is_flag=True,
