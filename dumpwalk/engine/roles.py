@@ -14,6 +14,7 @@ from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.names import is_lock_frame
 from dumpwalk.report import model
+from dumpwalk.report.own_code import METADATA, is_method, is_own
 
 _BY_FRAME: Tuple[Tuple[str, str], ...] = (
     ("FinalizerThread::", "finalizer"),
@@ -33,6 +34,11 @@ _BY_FRAME: Tuple[Tuple[str, str], ...] = (
     ("WKS::gc_heap::bgc_thread", "garbage collector"),
     ("SVR::gc_heap::bgc_thread", "garbage collector"),
     ("ep_", "runtime service: event pipe"),
+    ("System.Threading.PortableThreadPool+WorkerThread.", "thread pool"),
+    ("System.Threading.PortableThreadPool+GateThread.", "runtime service: thread pool's gate"),
+    ("System.Threading.PortableThreadPool+WaitThread.", "runtime service: thread pool's waits"),
+    ("System.Threading.TimerQueue.TimerThread", "runtime service: timers"),
+    ("System.Net.Sockets.SocketAsyncEngine.EventLoop", "runtime service: sockets"),
 )
 
 
@@ -59,21 +65,43 @@ def _role_by(function: str) -> Optional[str]:
 
 def title_of(facts: Facts, thread: model.Thread) -> str:
     """`waits for m_writeLock in DispatchCache::Insert`, `runs DispatchCache::Insert`, `read, runtime service: signal handler`."""
-    own = next((f for f in thread.frames if f.function and f.name_source != "none" and not _lock_model_frame(f)), None)
+    lock_kind = None
+    if thread.wait is not None and thread.wait.lock is not None:
+        known = facts.lock_at(int(thread.wait.lock, 16))
+        lock_kind = "native" if known is None or known.state.kind is None else "managed"
+    own = _own(thread, lock_kind)
     where = ""
-    if own is not None and own.function:
+    if own is not None and own.name_source == METADATA:
+        where = own.function or ""
+    elif own is not None and own.function:
         where = plain(own.function) + ("~" if own.name_source == "inferred" and own.function != "managed code" else "")
     if thread.wait is not None and thread.wait.lock is not None:
         lock = facts.lock_at(int(thread.wait.lock, 16))
         label = lock.label if lock else thread.wait.lock
         return f"waits for {label}" + (f", in {where}" if where else "")
-    if thread.role is not None and thread.role != "main":
+    if thread.role is not None and thread.role != "main" and not any(is_own(f) for f in thread.frames):
         return f"{thread.wait.kind}: {thread.role}" if thread.wait else thread.role
     if thread.state == "running":
         return f"runs {where}" if where else "runs"
     if thread.wait is not None:
         return f"{thread.wait.kind}" + (f", in {where}" if where else "")
     return where or thread.state
+
+
+def _own(thread: model.Thread, lock_kind: Optional[str]) -> Optional[model.Frame]:
+    """The frame that says what the thread does: a function that dumpwalk recognised, else the program's own method where it
+    waits for something managed or for nothing known, else the innermost function that is no lock's."""
+    named = [f for f in thread.frames if f.function and f.name_source != "none" and f.trust != "scan"]
+    inferred = next(
+        (f for f in named if f.name_source == "inferred" and f.kind == "native" and not _lock_model_frame(f)), None
+    )
+    if inferred is not None:
+        return inferred
+    if thread.state != "running" and lock_kind != "native":
+        method = next((f for f in named if is_own(f)), None) or next((f for f in named if is_method(f)), None)
+        if method is not None:
+            return method
+    return next((f for f in named if not _lock_model_frame(f)), None)
 
 
 def _lock_model_frame(frame: model.Frame) -> bool:

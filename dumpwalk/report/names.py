@@ -7,6 +7,7 @@ from typing import Iterable, List, Optional, Sequence
 from dumpwalk.core.names import plain
 from dumpwalk.core.names import plural as plural
 from dumpwalk.report.model import Frame, Lock, Thread
+from dumpwalk.report.own_code import METADATA, telling
 
 INFERRED_MARK = "~"
 MANAGED = "managed code"
@@ -32,16 +33,18 @@ def base_name(path: str) -> str:
 def frame_name(frame: Frame, full: bool = False) -> str:
     """What to call a frame in a list: its function, else its module, else that nobody knows."""
     if frame.function:
-        return mark(frame.function if full else short(frame.function), frame.name_source)
+        whole = full or frame.name_source == METADATA  # a method's <> are part of its name
+        return mark(frame.function if whole else short(frame.function), frame.name_source)
     return base_name(frame.module) if frame.module else "?"
 
 
 def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> List[str]:
-    """Names of the innermost frames, a run of equal ones said once; `N more` at the end where it is cut."""
+    """Names of the innermost frames worth telling, a run of equal ones said once; `N more` at the end where it is cut."""
     out: List[str] = []
     used = 0
     previous = None
-    for frame in frames:
+    told = telling(frames)
+    for frame in told:
         label = frame_name(frame)
         if label == previous:
             used += 1
@@ -51,8 +54,8 @@ def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> 
         out.append(label)
         previous = label
         used += 1
-    if used < len(frames) and count_rest:
-        out.append(f"{len(frames) - used} more")
+    if used < len(told) and count_rest:
+        out.append(f"{len(told) - used} more")
     return out
 
 

@@ -10,6 +10,7 @@ from typing import List, Optional, Pattern, Union
 
 from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding, text_locks, text_next, text_threads
 from dumpwalk.report.escape import clean
+from dumpwalk.report.managed_stacks import only_managed
 from dumpwalk.report.model import Finding, Report
 from dumpwalk.report.names import plural
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, STATUS_COLOUR, Page, pad, wrap
@@ -134,9 +135,13 @@ def render_threads(
     color: bool = False,
     grep: Union[str, Pattern[str], None] = None,
     waiting_on: Optional[str] = None,
+    managed: bool = False,
 ) -> str:
-    """Every stack in full, equal ones once. `grep` searches functions, modules and names; a bad one raises re.error."""
-    report = clean(report)
+    """Every stack in full, equal ones once. `grep` searches functions, modules and names; a bad one raises re.error.
+
+    With `managed` the managed frames alone, and no thread that has none.
+    """
+    report = clean(only_managed(report) if managed else report)
     line = report.verdict.line
     page = Page(width, color)
     chosen = text_threads.select(report, grep, waiting_on)

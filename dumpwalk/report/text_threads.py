@@ -14,6 +14,8 @@ STATES = {"running": "run", "waiting": "wait", "unknown": "?"}
 TRUSTED = ("context", "cfi", "unwind-info")
 
 
+FOLDED = 3
+"""Frames without a name in a row that are told in one line, each by its offset in the module."""
 ROWS, NAMES, IDLE_NAMES = 24, 6, 4
 """Rows of the report's list of threads, and functions named for threads that matter and for others."""
 
@@ -79,7 +81,8 @@ def _as_fits(names: Sequence[str], room: int) -> str:
 
 def describe(thread: Thread, locks: Dict[str, Lock], ids: bool = True) -> str:
     """What the thread does, in one line; with its managed id where `ids` is set."""
-    parts = [f'named "{thread.name}"'] if thread.name else []
+    name = (thread.managed.name if thread.managed else None) or thread.name
+    parts = [f'named "{name}"'] if name else []
     if thread.tid_source == "synthetic":
         parts.append("its system id is not in the dump")
     parts.append(thread.state if thread.state != "unknown" else "state not known")
@@ -190,15 +193,43 @@ def stack(page: Page, frames: Sequence[Frame]) -> None:
     numbers = len(str(len(frames) - 1)) + 1
     pcs = max(len(frame.pc) for frame in frames)
     modules = min(max(len(base_name(f.module)) if f.module else 1 for f in frames), 28)
-    for number, frame in enumerate(frames):
+    number = 0
+    while number < len(frames):
+        frame = frames[number]
         module = base_name(frame.module) if frame.module else "-"
-        head = f"{INDENT}{'#' + str(number):<{numbers}} {frame.pc:<{pcs}}  {module[:modules]:<{modules}}  "
+        alike = _unnamed_run(frames, number)
+        if alike >= FOLDED:
+            last = number + alike - 1
+            offsets = " ".join(f"+0x{f.offset:x}" for f in frames[number : last + 1])
+            label = f"#{number}-{last}"
+            head = f"{INDENT}{label:<{numbers + 1 + pcs + 1}} {module[:modules]:<{modules}}  "
+            page.say(f"(no symbol) {offsets}", head, INDENT * 4, page.width)
+            number += alike
+            continue
+        number += 1
+        head = f"{INDENT}{'#' + str(number - 1):<{numbers}} {frame.pc:<{pcs}}  {module[:modules]:<{modules}}  "
         page.say(page.name(where(frame)) + line(frame) + doubt(frame), head, INDENT * 4, page.width)
+
+
+def _unnamed_run(frames: Sequence[Frame], start: int) -> int:
+    """How many frames from there on have no name, lie in one module, and were found by the same kind of evidence."""
+    first = frames[start]
+    end = start
+    while (
+        end < len(frames)
+        and not frames[end].function
+        and frames[end].module == first.module
+        and frames[end].offset is not None
+        and frames[end].trust in TRUSTED
+    ):
+        end += 1
+    return end - start
 
 
 def where(frame: Frame) -> str:
     if not frame.function:
-        return "(no symbol)" if frame.module else "(managed code or stub)"
+        at = f" +0x{frame.offset:x}" if frame.offset is not None else ""
+        return f"(no symbol){at}" if frame.module else "(managed code or stub)"
     offset = f"+0x{frame.offset:x}" if frame.offset else ""
     return mark(frame.function, frame.name_source) + offset
 

@@ -26,7 +26,7 @@ def _view(options: Options) -> Renderer:
         if waiting_on and not text_threads.find_locks(report, waiting_on):
             known = "; ".join(f"{lock.address} {lock.name or ''}".strip() for lock in report.locks[:20])
             raise Usage(f"--waiting-on {waiting_on}: no lock of this dump is called so. Known: {known or 'none'}.")
-        return text.render_threads(report, width, color, grep=grep, waiting_on=waiting_on)
+        return text.render_threads(report, width, color, grep=grep, waiting_on=waiting_on, managed=options["managed"])
 
     return view
 
@@ -41,10 +41,12 @@ COMMAND = report_command(
             metavar="REGEX",
             help="Only threads with a frame, name or role that matches.",
         ),
+        Option("--managed", is_flag=True, help="The managed frames alone, and no thread that has none."),
         Option("--waiting-on", metavar="LOCK", help="Only threads that wait for this lock: its name or address."),
     ),
     examples=(
         ("dumpwalk threads core.1234 --grep 'Socket|Poll'", "threads with such a frame, name or role"),
+        ("dumpwalk threads core.1234 --managed", "the methods that threads are in"),
         ("dumpwalk threads core.1234 --waiting-on 0x7f4f529201a0", "threads that wait for one lock"),
     ),
     rank=20,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -9,6 +10,7 @@ from dumpwalk.report import text_threads
 from dumpwalk.report.html.marks import function_parts
 from dumpwalk.report.model import Actor, Frame, Group, Report, Thread
 from dumpwalk.report.names import MANAGED, base_name, frame_chain, mark, ranges
+from dumpwalk.report.own_code import METADATA, is_own
 
 CHAIN = 5
 """Frames named in the line of a folded group."""
@@ -27,6 +29,8 @@ class FrameView:
     known: bool
     """False where there is no name, and `name` says what it is instead."""
     doubt: str
+    own: bool = False
+    """A method of the program itself."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,12 @@ def frame_view(frame: Frame) -> FrameView:
     module = base_name(frame.module) if frame.module else ""
     doubt = text_threads.doubt(frame).strip(" []")
     if not frame.function or frame.function == MANAGED:
-        return FrameView(frame.pc, module, "", text_threads.where(frame).strip("()"), "", False, False, doubt)
-    before, name, after = function_parts(frame.function)
+        return FrameView(frame.pc, module, "", re.sub(r"[()]", "", text_threads.where(frame)), "", False, False, doubt)
+    if frame.name_source == METADATA:
+        owner, _, name = ("", "", frame.function) if "!" in frame.function else frame.function.rpartition(".")
+        before, after = (owner + "." if owner else ""), ""
+    else:
+        before, name, after = function_parts(frame.function)
     inferred = frame.name_source == "inferred"
     offset = f" +0x{frame.offset:x}" if frame.offset else ""
     return FrameView(
@@ -115,4 +123,5 @@ def frame_view(frame: Frame) -> FrameView:
         inferred,
         True,
         doubt,
+        is_own(frame),
     )
