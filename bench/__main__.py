@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from bench import scan, table
+from bench import scan, stacks, table
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
 from bench.table import Samples
@@ -56,6 +56,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     for name in ("net9-hang-self", "dense-1g", "sparse-8g"):
         if name in measured:
             print(scan.sentence(name, scan.measure(case(name).core, options.runs)))
+    for name in ("net9-hang-self", "net10-sample", "crowd-2000"):
+        if name in measured:
+            told = case(name, options.sample_modules)
+            print(stacks.sentence(name, stacks.measure(told.core, told.modules, options.runs)))
     if options.all:
         print(_fifty(case("hang-self")))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import zlib
@@ -12,6 +13,7 @@ import pytest
 
 from dumpwalk import limits
 from dumpwalk.core.process import Process
+from dumpwalk.debugger.open import opened
 from tests.bare_process import Rewritten, bare_process
 from tests.both_ways import with_managed_code
 from tests.conftest import CORES, ROOT, truth_of
@@ -170,6 +172,54 @@ def test_rules_are_made_once_for_an_address():
     unwinder._code_map = Counting()
     frames = sum(len(t.frames()) for t in process.threads)
     assert frames == 425 and len(asked) == len(set(asked)) < frames // 2
+
+
+INTERRUPTED = """
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void handler(int number) { puts("here"); fflush(stdout); for (;;) pause(); }
+__attribute__((noinline)) static int busy(volatile int *go) { raise(SIGUSR1); while (*go) ++*go; return *go; }
+int main(int count, char **words) {
+  stack_t other = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
+  struct sigaction action = {.sa_handler = handler, .sa_flags = count > 1 ? SA_ONSTACK : 0};
+  volatile int go = 1;
+  if (count > 1) sigaltstack(&other, 0);
+  sigaction(SIGUSR1, &action, 0);
+  return busy(&go);
+}
+"""
+
+
+@pytest.mark.live
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the trampoline's bytes are x64's")
+@pytest.mark.parametrize("words", ([], ["own-stack"]))
+def test_a_handler_s_stack_leads_to_the_function_that_was_interrupted(tmp_path, words: List[str]):
+    """A real process in a signal handler, on its own stack and on the thread's, and its core by gcore."""
+    (tmp_path / "program.c").write_text(INTERRUPTED, encoding="utf-8")
+    program = tmp_path / "program"
+    subprocess.run(["gcc", "-O1", "-fomit-frame-pointer", "-o", program, tmp_path / "program.c"], check=True)
+    with subprocess.Popen([program, *words], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as running:
+        try:
+            assert running.stdout is not None and running.stdout.readline() == b"here\n"
+            gcore = ["gdb", "-nx", "-batch", "-p", str(running.pid), "-ex", f"gcore {tmp_path / 'core'}"]
+            subprocess.run(gcore, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+        finally:
+            running.kill()
+    with opened(str(tmp_path / "core"), [str(tmp_path)]) as process:
+        (thread,) = process.threads
+        frames = thread.frames()
+        names = [f.function for f in frames]
+        handler = names.index("handler")
+        assert [n for n in names if n in ("busy", "main")] == ["busy", "main"]
+        assert thread.stack_end == "outermost" and names[-1] == "_start"
+        trampoline, interrupted = frames[handler + 1], frames[handler + 2]
+        assert trampoline.module is not None and trampoline.module.name.startswith("libc")
+        assert process.code.read(trampoline.pc, 9) == b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05"
+        assert process.code.read(interrupted.pc - 2, 2) == b"\x0f\x05", "raise() is left behind its system call"
+        far = abs((frames[handler].sp or 0) - (frames[-1].sp or 0)) > 1 << 20
+        assert far == bool(words), "the other stack is on the heap"
 
 
 @pytest.mark.parametrize("seed", range(12))
