@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import __version__
-from dumpwalk.analysis.facts import Facts, LockFact
+from dumpwalk.analysis.facts import Facts, Holder, LockFact
 from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
@@ -48,7 +48,7 @@ def assemble(
         ),
         threads=threads,
         groups=groups,
-        locks=tuple(_lock(k) for k in facts.locks),
+        locks=tuple(_lock(facts, k) for k in facts.locks),
         dispatch_cache=_cache(facts),
         wait_graph=_graph(facts),
         findings=tuple(findings),
@@ -252,7 +252,7 @@ def _image_facts(facts: Facts) -> Sequence[str]:
     return [check.sentence, check.meaning] if check is not None else []
 
 
-def _lock(lock: LockFact) -> model.Lock:
+def _lock(facts: Facts, lock: LockFact) -> model.Lock:
     state = lock.state
     owner = None
     if lock.holders:
@@ -275,7 +275,33 @@ def _lock(lock: LockFact) -> model.Lock:
         name_source=lock.name_source,
         words=tuple(w.phrase() for w in state.words),
         note=lock.note,
+        object=_object(lock),
+        owners=tuple(_owner(facts, holder) for holder in lock.holders),
+        owners_unknown=state.owners_unknown,
+        starving_since_ms=state.starving_since,
     )
+
+
+def _object(lock: LockFact) -> Optional[model.LockObject]:
+    state = lock.state
+    if not state.managed or (state.object_type is None and state.object_address is None):
+        return None
+    return model.LockObject(f"0x{state.object_address or state.address:x}", state.object_type)
+
+
+def _owner(facts: Facts, holder: Holder) -> model.LockOwner:
+    owner, thread = holder.owner, holder.thread
+    record = facts.around.record(thread) if facts.around is not None and thread is not None else None
+    managed_id = record.managed_id if record is not None else None
+    if managed_id is None and owner.numbering == "managed-id" and owner.number < 1 << 26:
+        managed_id = owner.number
+    if managed_id is None and owner.numbering == "thread-address" and facts.managed is not None:
+        ended = facts.managed.by_address(owner.number)
+        managed_id = ended.managed_id if ended is not None else None
+    tid = thread.tid if thread is not None else owner.number if owner.numbering == "os-tid" else None
+    index = thread.index if thread is not None else None
+    word = owner.word.phrase() if owner.word is not None else None
+    return model.LockOwner(tid, index, managed_id, owner.holding, holder.gone, owner.grade, word)
 
 
 def _node(element: Element) -> model.Node:

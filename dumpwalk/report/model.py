@@ -164,6 +164,28 @@ class Owner:
 
 
 @dataclass(frozen=True)
+class LockOwner:
+    """One of those who hold a lock."""
+
+    tid: Optional[int]
+    thread: Optional[int]
+    managed_id: Optional[int]
+    holding: str
+    """exclusive, shared, upgradeable, initialising."""
+    gone: bool
+    """It is no thread of the process any more."""
+    grade: str
+    word: Optional[str]
+    """The word of memory that names it: `_owningThreadId at 0x... = 1361`."""
+
+
+@dataclass(frozen=True)
+class LockObject:
+    address: str
+    type: Optional[str]
+
+
+@dataclass(frozen=True)
 class Waiter:
     thread: int
     grade: str
@@ -184,6 +206,12 @@ class Lock:
     words: Tuple[str, ...] = ()
     """What its memory says, a phrase each: `__owner at 0x... = 13786`."""
     note: Optional[str] = None
+    object: Optional[LockObject] = None
+    """The managed object that is locked; for a class initialiser the type that it prepares."""
+    owners: Tuple[LockOwner, ...] = ()
+    """All who hold it, as far as memory names them; `owner` is the first of them."""
+    owners_unknown: Optional[str] = None
+    starving_since_ms: Optional[int] = None
 
 
 @dataclass(frozen=True)

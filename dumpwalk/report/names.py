@@ -61,7 +61,15 @@ def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> 
 
 def lock_name(lock: Lock) -> str:
     """The lock's name with its mark, or what it is where it has none."""
-    return mark(lock.name, lock.name_source) if lock.name else "unnamed lock"
+    if lock.name:
+        return mark(lock.name, lock.name_source)
+    if lock.kind == "class-init":
+        return (
+            f"initialiser of {lock.object.type}"
+            if lock.object is not None and lock.object.type
+            else "a class initialiser"
+        )
+    return lock.object.type if lock.object is not None and lock.object.type else "unnamed lock"
 
 
 def ranges(numbers: Iterable[int], most: int = 0) -> str:
@@ -109,7 +117,18 @@ WORDS = {
     "musl-mutex": "musl mutex",
     "apple-mutex": "Apple pthread mutex",
     "pthread": "pthread mutex",
-    "monitor": "managed monitor",
+    "monitor": "monitor (lock)",
+    "lock": "managed Lock",
+    "rwlock": "reader-writer lock",
+    "class-init": "class initialiser",
+    "mutex": "managed Mutex",
+    "spinlock": "spin lock",
+    "sync-block": "sync block",
+    "system-threading-lock": "System.Threading.Lock",
+    "reader-writer-lock-slim": "ReaderWriterLockSlim",
+    "pal-mutex": "kernel object of the PAL",
+    "spin-lock": "SpinLock",
+    "list-lock-entry": "ListLockEntry",
     "elf": "Linux core (ELF)",
     "mach-o": "macOS core (Mach-O)",
     "not-in-dump": "not in the dump",

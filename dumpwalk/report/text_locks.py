@@ -55,9 +55,15 @@ def owner(lock: Lock, threads: Dict[int, Thread]) -> Tuple[str, str, Optional[Th
     if lock.owner is None:
         return ("nobody" if lock.locked is False else "not known", "", None)
     thread = threads.get(lock.owner.thread) if lock.owner.thread is not None else None
+    if thread is None and lock.owner.tid is None:
+        number = lock.owners[0].managed_id if lock.owners else None
+        gone = "a thread that is gone" if number is None else f"managed thread {number}, which is gone"
+        return (gone, lock.owner.grade, None)
     if thread is None:
         return (f"tid {lock.owner.tid}, which is none of the threads in this dump", lock.owner.grade, None)
-    return (thread_label(thread), lock.owner.grade, thread)
+    more = [threads[o.thread] for o in lock.owners[1:] if o.thread in threads]
+    also = f" and {plural(len(more), 'more owner')}: {ranges(t.index for t in more)}" if more else ""
+    return (thread_label(thread) + also, lock.owner.grade, thread)
 
 
 def lock_tree(page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: int, deep: bool = False) -> None:

@@ -26,25 +26,24 @@ def read_locks(around: Surroundings) -> List[ManagedLock]:
     if (around.runtime.major or 9) < 9:
         return []
     rows: Dict[int, Optional[ManagedLock]] = {}
-    for wait in around.blocked():
-        thread = wait.thread
-        if thread.index in around.resolved or wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
-            continue
-        entering = any(f.method.type_name == TYPE for f in around.managed_frames(thread)[:6])
+    asleep = [w.thread for w in around.blocked() if w.call.kind in ("futex", "psynch-condition", "timed-wait")]
+    threads = [thread for thread in asleep if thread.index not in around.resolved]
+    entering = [t for t in threads if any(f.method.type_name == TYPE for f in around.managed_frames(t)[:6])]
+    unnamed = [t for t in threads if around.unnamed_code(t)]
+    for thread in [*entering, *unnamed]:
+        inside = thread in entering
         for sighting, _ in around.objects(thread, TYPE):
             if sighting.value not in rows:
                 rows[sighting.value] = _row(around, sighting)
             row = rows[sighting.value]
-            if row is None or not row.locked or not row.counted:
+            if row is None or not row.locked or not row.counted or around.owns(thread, row):
                 continue
-            if around.owns(thread, row):
-                continue
-            if not entering and len(row.waiters) >= (row.counted or 0):
+            if not inside and len(row.waiters) >= row.counted:
                 continue
             how = f"{sighting.phrase()}, {label(row)}" + (
-                ", below System.Threading.Lock's own method" if entering else ""
+                ", below System.Threading.Lock's own method" if inside else ""
             )
-            grade: Grade = "proved" if entering else "corroborated"
+            grade: Grade = "proved" if inside else "corroborated"
             row.waiters.append(LockWaiter(thread, grade, how, sighting))
             break
     found = [row for row in rows.values() if row is not None and (row.locked or row.waiters)]

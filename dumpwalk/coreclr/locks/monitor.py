@@ -72,11 +72,9 @@ def _row(around: Surroundings, entry: SyncEntry) -> Optional[ManagedLock]:
     row.recursion = max(0, recursion - 1) if held else 0
     reading = f"{'held' if held else 'free'}, {waiters} waiting to enter"
     row.words.append(Word("lock state of the sync block", entry.block, state, 4, reading))
-    row.words.append(
-        Word("own number of the sync block", entry.block + entry.own_index_at, entry.number | 0x80000000, 4, "")
-        if (read_u32(memory, entry.block + entry.own_index_at) or 0) & 0x80000000
-        else Word("own number of the sync block", entry.block + entry.own_index_at, entry.number)
-    )
+    own_at = entry.block + entry.own_index_at
+    own = read_u32(memory, own_at) or 0
+    row.words.append(Word("own number of the sync block", own_at, own, 4, f"{entry.number}, as in the object's header"))
     if held:
         owner = _owner(around, entry)
         if owner is not None:

@@ -40,19 +40,17 @@ _READER_LISTS = 256
 def read_rwlocks(around: Surroundings) -> List[ManagedLock]:
     """Reader-writer locks that blocked threads name on their stacks."""
     rows: Dict[int, Optional[ManagedLock]] = {}
-    for wait in around.blocked():
-        thread = wait.thread
-        if thread.index in around.resolved or wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
-            continue
-        wants = _wants(around, thread)
+    asleep = [w.thread for w in around.blocked() if w.call.kind in ("futex", "psynch-condition", "timed-wait")]
+    threads = [thread for thread in asleep if thread.index not in around.resolved]
+    named = [(thread, _wants(around, thread)) for thread in threads]
+    unnamed = [(thread, None) for thread in threads if around.unnamed_code(thread)]
+    for thread, wants in [*(pair for pair in named if pair[1] is not None), *unnamed]:
         for sighting, _ in around.objects(thread, TYPE):
             if sighting.value not in rows:
                 rows[sighting.value] = _row(around, sighting)
             row = rows[sighting.value]
-            if row is None or not row.counted:
+            if row is None or not row.counted or (wants is None and len(row.waiters) >= row.counted):
                 continue
-            if wants is None and (around.managed_frames(thread) or len(row.waiters) >= row.counted):
-                continue  # its frames say that it waits for something else
             where = f"{sighting.phrase()}, {label(row)}"
             how = where + (f", below its own method ({wants})" if wants else "")
             grade: Grade = "proved" if wants else "corroborated"

@@ -104,6 +104,10 @@ class Surroundings:
             if wait.call.inside is not False and self.record(wait.thread) is not None:
                 yield wait
 
+    def unnamed_code(self, thread: Thread) -> bool:
+        """It runs managed code of which no frame could be named: then only the lock's own count can tell."""
+        return not self.managed_frames(thread) and any(frame.managed for frame in thread.frames())
+
     # Stacks
 
     def sightings(self, thread: Thread) -> List[Sighting]:
