@@ -39,10 +39,22 @@ def changed_thread(
     new = replace(old, registers={**old.registers, **registers})
     if functions is not None:
         frames = [
-            Frame(i, 0x1000 + i, None, name, 8, "symbol", "cfi", managed=False, registers=no_registers, sp=None)
+            Frame(
+                i,
+                0x1000 + i,
+                None,
+                name,
+                8,
+                "symbol",
+                "cfi",
+                managed=False,
+                registers=no_registers,
+                sp=None,
+                unwinder="lldb",
+            )
             for i, name in enumerate(functions)
         ]
-        new.replace_frames(frames)
+        new = replace(new, unwind=lambda: (list(frames), None), _frames=None)
     process.threads[process.threads.index(old)] = new
 
 

@@ -43,7 +43,7 @@ def _identity(stream: IO[bytes], size: int) -> Optional[Identity]:
         return Identity((elf.build_id,) if elf.build_id else (), elf.has_code)
     slices = macho_image.slices(stream, size)
     if slices:
-        return Identity(tuple(s.uuid for s in slices if s.uuid), any(s.has_code for s in slices))
+        return Identity(tuple(s.uuid for s in slices if s.uuid), bool(slices))
     return None
 
 

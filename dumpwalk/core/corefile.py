@@ -7,7 +7,7 @@ All sizes are bytes, all addresses virtual addresses of the dumped process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,23 @@ class CoreFile:
     """Threads are missing: the list itself is cut, or there are more than limits.THREADS."""
     pac_mask: int = 0
     """Bits that pointer authentication uses in code addresses (NT_ARM_PAC_MASK), 0 where there is none."""
+
+
+def held_bytes(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
+    """(bytes of the ranges together, how many of them are captured). Ranges may overlap; `segments` must be laid out."""
+    total = held = index = covered = 0
+    for start, end in sorted(ranges):
+        start = max(start, covered)
+        if start >= end:
+            continue
+        covered = end
+        total += end - start
+        while index < len(segments) and segments[index].end <= start:
+            index += 1
+        at = index
+        while at < len(segments) and segments[at].start < end:
+            segment = segments[at]
+            held += max(0, min(segment.start + segment.file_size, end) - max(segment.start, start))
+            at += 1
+        index = max(index, at - 1)
+    return total, held

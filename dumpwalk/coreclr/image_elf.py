@@ -11,13 +11,12 @@ from typing import Dict, Optional
 
 from dumpwalk.core.memory import Memory
 from dumpwalk.coreclr.image import SYMBOL_TABLE_BYTES, FileBytes, Image, ImageSegment, ImageSymbol
+from dumpwalk.images import elf
+from dumpwalk.images.elf import PT_DYNAMIC, PT_LOAD, PT_NOTE
 
-_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ, _DT_GNU_HASH = 4, 5, 6, 7, 8, 10, 0x6FFFFEF5
 _SHT_SYMTAB = 2
 _RELATIVE = (8, 1027)
-_HEADERS = 1024
-"""Program headers read; shared objects have about ten."""
 _CHAIN = 100_000
 _DYNAMIC_ENTRIES = 512
 
@@ -39,40 +38,25 @@ class ElfImage(Image):
         return data if data and len(data) == size else None
 
     def _read_headers(self) -> None:
-        header = self._header_bytes(0, 64)
-        if header is None or header[4] != 2 or header[5] != 1:
-            return
-        (table,) = struct.unpack_from("<Q", header, 32)
-        size, count = struct.unpack_from("<HH", header, 54)
-        data = self._header_bytes(table, 56 * count) if size == 56 and 0 < count <= _HEADERS else None
-        if data is None:
-            return
-        rows = [struct.unpack_from("<IIQQQQQQ", data, 56 * i) for i in range(count)]
-        loads = [row for row in rows if row[0] == _PT_LOAD]
+        rows = elf.program_headers(self._header_bytes) or []
+        loads = [row for row in rows if row.kind == PT_LOAD]
         if not loads:
             return
-        self._bias = self.base - (min(row[3] for row in loads) & ~0xFFF)
-        for kind, flags, offset, address, _, file_size, memory_size, _ in rows:
+        self._bias = self.base - (min(row.address for row in loads) & ~0xFFF)
+        for kind, flags, offset, address, file_size, memory_size in rows:
             start = (self._bias + address) & 0xFFFFFFFFFFFFFFFF
-            if kind == _PT_LOAD:
+            if kind == PT_LOAD:
                 end = start + max(memory_size, file_size)
                 self.segments.append(ImageSegment(start, end, offset, file_size, bool(flags & 2), bool(flags & 1)))
-            elif kind == _PT_DYNAMIC:
+            elif kind == PT_DYNAMIC:
                 self._dynamic_at = start
-            elif kind == _PT_NOTE and self._note_at[1] == 0:
+            elif kind == PT_NOTE and self._note_at[1] == 0:
                 self._note_at = (start, min(file_size, 4096))
 
     def build_id(self) -> Optional[str]:
         start, size = self._note_at
         data = self.read(start, size) if size else None
-        at = 0
-        while data and at + 12 <= len(data):
-            name_size, size, kind = struct.unpack_from("<III", data, at)
-            body = at + 12 + (name_size + 3 & ~3)
-            if kind == 3 and data[at + 12 : at + 15] == b"GNU" and body + size <= len(data):
-                return data[body : body + size].hex()
-            at = body + (size + 3 & ~3)
-        return None
+        return elf.build_id(data) if data else None
 
     def _tags(self) -> Dict[int, int]:
         """The dynamic section, addresses as load addresses (glibc relocates them in place, musl does not)."""

@@ -6,13 +6,13 @@ Sources: mach-o/loader.h (commands), mach-o/nlist.h, mach-o/fixup-chains.h (DYLD
 from __future__ import annotations
 
 import struct
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from dumpwalk.core.memory import Memory
 from dumpwalk.coreclr.image import SYMBOL_TABLE_BYTES, FileBytes, Image, ImageSegment, ImageSymbol
+from dumpwalk.images import macho
+from dumpwalk.images.macho import LC_CHAINED_FIXUPS, LC_SYMTAB, PAGEZERO, TEXT
 
-_LC_SYMTAB, _LC_SEGMENT_64, _LC_UUID, _LC_CHAINED_FIXUPS = 0x2, 0x19, 0x1B, 0x80000034
-_COMMANDS, _COMMAND_BYTES = 10_000, 4 << 20
 _N_STAB, _N_TYPE, _N_SECT = 0xE0, 0x0E, 0x0E
 _CHAINED_PTR_64, _CHAINED_PTR_64_OFFSET = 2, 6
 
@@ -28,44 +28,29 @@ class MachOImage(Image):
         self._tables: Optional[Tuple[bytes, bytes]] = None
         self._read_commands()
 
-    def _commands(self) -> Optional[bytes]:
-        header = self._memory.read(self.base, 32) or (bytes(self._file[:32]) if self._file else None)
-        if header is None or len(header) < 32 or header[:4] != b"\xcf\xfa\xed\xfe":
-            return None
-        count, size = struct.unpack_from("<II", header, 16)
-        if count > _COMMANDS or not 0 < size <= _COMMAND_BYTES:
-            return None
-        data = self._memory.read(self.base + 32, size)
+    def _header_bytes(self, offset: int, size: int) -> Optional[bytes]:
+        data = self._memory.read(self.base + offset, size)
         if data is None and self._file is not None:
-            data = bytes(self._file[32 : 32 + size])
-        return data if data and len(data) == size else None
+            data = bytes(self._file[offset : offset + size])
+        return data
 
     def _read_commands(self) -> None:
-        data = self._commands()
-        rows: List[Tuple[str, int, int, int, int, int]] = []
-        at = 0
-        while data and at + 8 <= len(data):
-            command, size = struct.unpack_from("<II", data, at)
-            if size < 8 or at + size > len(data):
-                break
-            if command == _LC_SEGMENT_64 and size >= 72:
-                name = data[at + 8 : at + 24].rstrip(b"\0").decode("ascii", "replace")
-                address, length, offset, file_size = struct.unpack_from("<QQQQ", data, at + 24)
-                (protection,) = struct.unpack_from("<I", data, at + 60)
-                rows.append((name, address, length, offset, file_size, protection))
-            elif command == _LC_UUID and size >= 24:
-                self._uuid = data[at + 8 : at + 24].hex()
-            elif command == _LC_SYMTAB and size >= 24:
-                self._symtab = struct.unpack_from("<IIII", data, at + 8)
-            elif command == _LC_CHAINED_FIXUPS and size >= 16:
-                (self._chains_at,) = struct.unpack_from("<I", data, at + 8)
-            at += size
-        text = next((row for row in rows if row[0] == "__TEXT"), None)
+        header = macho.header(self._header_bytes)
+        if header is None:
+            return
+        self._uuid = macho.uuid(header)
+        for command, body in header.commands:
+            if command == LC_SYMTAB and len(body) >= 24:
+                self._symtab = struct.unpack_from("<IIII", body, 8)
+            elif command == LC_CHAINED_FIXUPS and len(body) >= 16:
+                (self._chains_at,) = struct.unpack_from("<I", body, 8)
+        rows = macho.segments(header)
+        text = next((row for row in rows if row.name == TEXT), None)
         if text is None:
             return
-        self.slide = self.base - text[1]
+        self.slide = self.base - text.address
         for name, address, length, offset, file_size, protection in rows:
-            if name == "__PAGEZERO" or address + self.slide < 0:
+            if name == PAGEZERO or address + self.slide < 0:
                 continue
             start, held = address + self.slide, min(file_size, length)
             writable, executable = bool(protection & 2), bool(protection & 4)

@@ -9,34 +9,24 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import IO, List, NamedTuple, Optional, Tuple
+from typing import IO, List, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.corefile import CoreFile, CoreImage, Segment
+from dumpwalk.core.corefile import CoreFile, CoreImage, Segment, held_bytes
 from dumpwalk.core.memory import FileMemory, Memory
 from dumpwalk.dump import elf_notes
 from dumpwalk.dump import origin as core_writer
-from dumpwalk.dump.segments import held_bytes, lay_out
+from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore
+from dumpwalk.images.elf import PHDR, PT_LOAD, PT_NOTE, ProgramHeader, rows_of
 from dumpwalk.images.elf_memory import memory_build_id, memory_image_end
 
 _EHDR = struct.Struct("<HHIQQQIHHHHHH")
-_PHDR = struct.Struct("<IIQQQQQQ")
 _MACHINES = {62: "x86_64", 183: "aarch64"}
 _OTHER_MACHINES = {3: "32-bit x86", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390x", 40: "32-bit ARM",
                    243: "RISC-V", 258: "LoongArch"}  # fmt: skip
 _ET_CORE = b"\x04\0"
 _PN_XNUM = 0xFFFF
-_PT_LOAD, _PT_NOTE = 1, 4
-
-
-class _Header(NamedTuple):
-    kind: int
-    flags: int
-    offset: int
-    address: int
-    file_size: int
-    memory_size: int
 
 
 def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> CoreFile:
@@ -48,7 +38,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         expected = max([table_end, *(h.offset + h.file_size for h in plausible if h.file_size < 1 << 56)])
         told = elf_notes.ElfNotes()
         for header in plausible:
-            if header.kind == _PT_NOTE and header.file_size:
+            if header.kind == PT_NOTE and header.file_size:
                 stream.seek(min(header.offset, size))  # a seek far behind the end is an error of its own
                 data = stream.read(min(header.file_size, limits.NOTE_BYTES, size))
                 told.cut = told.cut or len(data) < header.file_size
@@ -56,7 +46,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
     missing = max(0, expected - size)
     if not told.threads:
         _refuse_without_threads(path, told, size, expected)
-    raw = [_segment(h, size) for h in plausible if h.kind == _PT_LOAD]
+    raw = [_segment(h, size) for h in plausible if h.kind == PT_LOAD]
     segments, odd = lay_out(raw)
     sentences = list(extra_notes)
     if missing:
@@ -111,7 +101,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
     )
 
 
-def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List[_Header], int]:
+def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List[ProgramHeader], int]:
     """(arch, program headers as far as the file has them, where their table should end)."""
     stream.seek(0)
     ident = stream.read(64)
@@ -139,21 +129,16 @@ def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List
         if not sections or len(first) < 48:
             raise MalformedCore(f"{path} is an ELF core cut at {size} bytes, before the count of its segments.")
         (count,) = struct.unpack_from("<I", first, 44)
-    if count == 0 or entry_size != _PHDR.size or table < 64:
+    if count == 0 or entry_size != PHDR.size or table < 64:
         raise MalformedCore(f"{path} is an ELF core without a usable table of segments.")
     if count > limits.PROGRAM_HEADERS:
         raise MalformedCore(f"{path} claims {count} segments; more than {limits.PROGRAM_HEADERS} are not read.")
-    end = table + count * _PHDR.size
+    end = table + count * PHDR.size
     if table >= size:
         raise MalformedCore(f"{path} is an ELF core cut at {size} bytes, before its table of segments.")
     stream.seek(table)
-    data = stream.read(count * _PHDR.size)
-    whole = len(data) - len(data) % _PHDR.size
-    headers = [
-        _Header(kind, flags, offset, address, file_size, memory_size)
-        for kind, flags, offset, address, _, file_size, memory_size, _ in _PHDR.iter_unpack(data[:whole])
-        if kind in (_PT_LOAD, _PT_NOTE)
-    ]
+    data = stream.read(count * PHDR.size)
+    headers = [header for header in rows_of(data) if header.kind in (PT_LOAD, PT_NOTE)]
     return _MACHINES[machine], headers, end
 
 
@@ -166,7 +151,7 @@ def _refuse_without_threads(path: str, told: elf_notes.ElfNotes, size: int, expe
     raise MalformedCore(f"{path} is an ELF core without a single thread in its notes.")
 
 
-def _segment(header: _Header, size: int) -> Segment:
+def _segment(header: ProgramHeader, size: int) -> Segment:
     held = max(0, min(header.file_size, header.memory_size, size - header.offset))
     flags = header.flags
     return Segment(

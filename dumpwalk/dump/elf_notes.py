@@ -13,12 +13,11 @@ from __future__ import annotations
 import collections.abc
 import struct
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreThread
-
-Bytes = Union[bytes, memoryview]
+from dumpwalk.images.elf import Bytes, notes
 
 NT_PRSTATUS = 1
 NT_PRPSINFO = 3
@@ -26,11 +25,9 @@ NT_AUXV = 6
 NT_FILE = 0x46494C45
 NT_SIGINFO = 0x53494749
 NT_ARM_PAC_MASK = 0x406
-NT_GNU_BUILD_ID = 3
 
 AT_SYSINFO_EHDR = 33
 
-_HEADER = struct.Struct("<III")
 _PRSTATUS_REGISTERS = 112
 """elf_prstatus: 12 bytes of signal numbers, pr_cursig at 12, pr_pid at 32, four times at 48, registers from 112."""
 
@@ -103,19 +100,6 @@ class _Registers(collections.abc.Mapping[str, int]):
         return len(self._positions)
 
 
-def notes(data: Bytes) -> Iterator[Tuple[str, int, Bytes, int]]:
-    """(owner, type, description, where the next begins) of each whole note; stops at the first that does not fit."""
-    position, end = 0, len(data)
-    while position + 12 <= end:
-        name_size, size, kind = _HEADER.unpack_from(data, position)
-        body = position + 12 + ((name_size + 3) & ~3)
-        if body + size > end:
-            return
-        owner = bytes(data[position + 12 : position + 12 + min(name_size, 32)]).rstrip(b"\0")
-        position = body + ((size + 3) & ~3)
-        yield owner.decode("ascii", "replace"), kind, data[body : body + size], position
-
-
 def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
     """Add the notes of one PT_NOTE segment. Raises nothing: what does not fit its type is left out."""
     names = _REGISTERS[arch]
@@ -155,14 +139,6 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
         elif owner == "LINUX" and kind == NT_ARM_PAC_MASK and len(body) >= 16:
             into.pac_mask |= struct.unpack_from("<QQ", body, 0)[1]
     into.cut = into.cut or position + 4 < len(data)
-
-
-def build_id(data: Bytes) -> Optional[str]:
-    """NT_GNU_BUILD_ID among the notes of a module, as lower-case hex; None when there is none or it is absurd."""
-    for owner, kind, body, _ in notes(data):
-        if owner == "GNU" and kind == NT_GNU_BUILD_ID and 4 <= len(body) <= 64:
-            return bytes(body).hex()
-    return None
 
 
 def _mappings(body: Bytes) -> List[Mapping]:

@@ -41,23 +41,3 @@ def lay_out(raw: Sequence[Segment]) -> Tuple[Tuple[Segment, ...], int]:
                 )
         result.append(segment)
     return tuple(result), odd
-
-
-def held_bytes(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> Tuple[int, int]:
-    """(bytes of the ranges together, how many of them are captured). Ranges may overlap; `segments` must be laid out."""
-    total = held = index = covered = 0
-    for start, end in sorted(ranges):
-        start = max(start, covered)
-        if start >= end:
-            continue
-        covered = end
-        total += end - start
-        while index < len(segments) and segments[index].end <= start:
-            index += 1
-        at = index
-        while at < len(segments) and segments[at].start < end:
-            segment = segments[at]
-            held += max(0, min(segment.start + segment.file_size, end) - max(segment.start, start))
-            at += 1
-        index = max(index, at - 1)
-    return total, held

@@ -8,13 +8,12 @@ Symbols of an image are the business of coreclr/image_elf.py.
 from __future__ import annotations
 
 import struct
-from typing import IO, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import IO, FrozenSet, List, NamedTuple, Optional
 
-from dumpwalk.dump import elf_notes
-from dumpwalk.images.elf_memory import PT_LOAD, PT_NOTE, ProgramHeader
+from dumpwalk.images import elf
+from dumpwalk.images.elf import PT_LOAD, PT_NOTE, ProgramHeader, bias
 from dumpwalk.images.image_memory import FileRange, open_regular
 
-_MAX_HEADERS = 128
 _MAX_NOTE = 1 << 16
 _TYPES = {0: "file of no type", 1: "object file", 2: "executable", 3: "shared object", 4: "core"}
 
@@ -28,14 +27,14 @@ class ElfIdentity(NamedTuple):
 
 def identify(stream: IO[bytes], size: int) -> Optional[ElfIdentity]:
     """What an ELF file (or its first `size` bytes) says of itself; None when it is no 64-bit little-endian ELF."""
-    headers = _program_headers(stream, size)
+    headers = _program_headers(stream)
     if headers is None:
         return None
     build_id = None
     for header in headers:
         if header.kind == PT_NOTE and header.offset < size:
             stream.seek(header.offset)
-            build_id = build_id or elf_notes.build_id(stream.read(min(header.file_size, _MAX_NOTE)))
+            build_id = build_id or elf.build_id(stream.read(min(header.file_size, _MAX_NOTE)))
     code = [h for h in headers if h.kind == PT_LOAD and h.flags & 1 and h.file_size]
     if not code and not any(h.kind == PT_LOAD for h in headers):
         build_id = build_id or _section_build_id(stream)
@@ -58,15 +57,15 @@ def is_debug_file(file: str) -> bool:
 def read_only_ranges(file: str, base: int) -> List[FileRange]:
     """Segments without write permission at their load addresses for an image at `base`. Raises OSError."""
     with open_regular(file) as stream:
-        headers = _program_headers(stream, stream.seek(0, 2)) or []
+        headers = _program_headers(stream) or []
     loads = [h for h in headers if h.kind == PT_LOAD]
     if not loads:
         return []
-    bias = base - (loads[0].address & ~0xFFF)
+    delta = bias(loads, base)
     return [
-        FileRange(h.address + bias, h.offset, min(h.file_size, h.memory_size), bool(h.flags & 1))
+        FileRange(h.address + delta, h.offset, min(h.file_size, h.memory_size), bool(h.flags & 1))
         for h in loads
-        if not h.flags & 2 and 0 <= h.address + bias < 1 << 64
+        if not h.flags & 2 and 0 <= h.address + delta < 1 << 64
     ]
 
 
@@ -112,19 +111,12 @@ def describe(file: str, head: bytes) -> str:
     return f"{article} {name} ({machine_name})" if "<" not in machine_name else f"{article} {name}"
 
 
-def _program_headers(stream: IO[bytes], size: int) -> Optional[List[ProgramHeader]]:
-    stream.seek(0)
-    header = stream.read(64)
-    if len(header) < 64 or header[:6] != b"\x7fELF\x02\x01":
-        return None
-    (table,) = struct.unpack_from("<Q", header, 32)
-    entry, count = struct.unpack_from("<HH", header, 54)
-    if not count or entry != 56 or count > _MAX_HEADERS or not 64 <= table < size:
-        return []
-    stream.seek(table)
-    data = stream.read(56 * count)
-    rows: List[Tuple[int, ...]] = list(struct.iter_unpack("<IIQQQQQQ", data[: len(data) // 56 * 56]))
-    return [ProgramHeader(r[0], r[1], r[2], r[3], r[5], r[6]) for r in rows]
+def _program_headers(stream: IO[bytes]) -> Optional[List[ProgramHeader]]:
+    def read(offset: int, size: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(size)
+
+    return elf.program_headers(read)
 
 
 def _section_build_id(stream: IO[bytes]) -> Optional[str]:
@@ -133,6 +125,6 @@ def _section_build_id(stream: IO[bytes]) -> Optional[str]:
 
     try:
         section = ELFFile(stream).get_section_by_name(".note.gnu.build-id")
-        return elf_notes.build_id(section.data()[:_MAX_NOTE]) if section is not None else None
+        return elf.build_id(section.data()[:_MAX_NOTE]) if section is not None else None
     except (ELFError, ValueError, struct.error, IndexError, UnicodeDecodeError, OSError):
         return None

@@ -12,7 +12,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory
-from dumpwalk.images.elf_memory import PT_DYNAMIC, bias, program_headers
+from dumpwalk.images.elf import PT_DYNAMIC, bias
+from dumpwalk.images.elf_memory import program_headers
 from dumpwalk.images.image_memory import open_regular
 
 _ENTRY = struct.Struct("<IBBHQQ")

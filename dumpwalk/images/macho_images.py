@@ -10,15 +10,23 @@ import struct
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.corefile import CoreImage, Segment
+from dumpwalk.core.corefile import CoreImage, Segment, held_bytes
 from dumpwalk.core.memory import Memory, read_u64
-from dumpwalk.dump.segments import held_bytes
+from dumpwalk.images import macho
+from dumpwalk.images.macho import (
+    LC_ID_DYLIB,
+    LC_ID_DYLINKER,
+    LC_SEGMENT_64,
+    LINKEDIT,
+    MH_BUNDLE,
+    MH_DYLIB,
+    MH_DYLINKER,
+    MH_EXECUTE,
+    PAGEZERO,
+    TEXT,
+)
 
-_MAGIC = b"\xcf\xfa\xed\xfe"
-MH_EXECUTE, MH_DYLIB, MH_DYLINKER, MH_BUNDLE = 2, 6, 7, 8
 _IMAGE_TYPES = (MH_EXECUTE, MH_DYLIB, MH_DYLINKER, MH_BUNDLE)
-_LC_SEGMENT_64, _LC_UUID, _LC_ID_DYLIB, _LC_ID_DYLINKER = 0x19, 0x1B, 0xD, 0xF
-_COMMANDS, _COMMAND_BYTES = 4096, 1 << 20
 _IN_SHARED_CACHE = 0x80000000
 
 
@@ -48,49 +56,35 @@ class Found(NamedTuple):
 
 def image_header(memory: Memory, base: int) -> Optional[ImageHeader]:
     """The image whose Mach header lies at `base`; None when header or commands are not captured or make no sense."""
-    header = memory.read(base, 32)
-    if header is None or header[:4] != _MAGIC:
+    found = macho.header(lambda offset, size: memory.read(base + offset, size))
+    if found is None or found.filetype not in _IMAGE_TYPES:
         return None
-    filetype, count, length, flags = struct.unpack_from("<IIII", header, 12)
-    if filetype not in _IMAGE_TYPES or not 0 < count <= _COMMANDS or not 8 <= length <= _COMMAND_BYTES:
-        return None
-    data = memory.read(base + 32, length)
-    if data is None:
-        return None
-    uuid = name = None
-    text: Optional[Tuple[int, int]] = None
-    ends: List[int] = []
+    name = None
     info: Optional[int] = None
-    position = 0
-    for _ in range(count):
-        if position + 8 > length:
-            break
-        command, size = struct.unpack_from("<II", data, position)
-        if size < 8 or position + size > length:
-            break
-        body = data[position : position + size]
-        if command == _LC_UUID and size >= 24:
-            uuid = body[8:24].hex()
-        elif command in (_LC_ID_DYLIB, _LC_ID_DYLINKER) and size > 12:
+    for command, body in found.commands:
+        size = len(body)
+        if command in (LC_ID_DYLIB, LC_ID_DYLINKER) and size > 12:
             (at,) = struct.unpack_from("<I", body, 8)
             name = _text(body[at:].split(b"\0")[0]) if at < size else None
-        elif command == _LC_SEGMENT_64 and size >= 72:
-            segment = body[8:24].rstrip(b"\0")
-            address, extent = struct.unpack_from("<QQ", body, 24)
-            if segment == b"__TEXT":
-                text = (address, address + extent)
-            if segment not in (b"__PAGEZERO", b"__LINKEDIT"):
-                ends.append(address + extent)
+        elif command == LC_SEGMENT_64:
             for section in range(72, size - 79, 80):
                 if body[section : section + 16] == b"__all_image_info":
                     (info,) = struct.unpack_from("<Q", body, section + 32)
-        position += size
+    rows = macho.segments(found)
+    text = next(((r.address, r.address + r.size) for r in reversed(rows) if r.name == TEXT), None)
+    ends = [r.address + r.size for r in rows if r.name not in (PAGEZERO, LINKEDIT)]
     if text is None:
         return None
     slide = base - text[0]
-    end = text[1] if flags & _IN_SHARED_CACHE else max(ends)
+    end = text[1] if found.flags & _IN_SHARED_CACHE else max(ends)
     return ImageHeader(
-        filetype, uuid, name, slide, text[1] + slide, end + slide, None if info is None else info + slide
+        found.filetype,
+        macho.uuid(found),
+        name,
+        slide,
+        text[1] + slide,
+        end + slide,
+        None if info is None else info + slide,
     )
 
 
@@ -159,7 +153,7 @@ def _headers(memory: Memory, segments: Sequence[Segment], limited: List[str]) ->
             if pages > limits.HEADER_SCAN_PAGES:
                 limited.append(f"only {limits.HEADER_SCAN_PAGES} pages were searched for images")
                 return
-            if memory.read(address, 4) == _MAGIC and address not in seen:
+            if memory.read(address, 4) == macho.MAGIC and address not in seen:
                 header = image_header(memory, address)
                 if header is not None:
                     yield address, header

@@ -8,7 +8,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
-from dumpwalk.images.elf_memory import PT_LOAD, bias, program_headers
+from dumpwalk.images.elf import PT_LOAD, bias
+from dumpwalk.images.elf_memory import program_headers
 from dumpwalk.unwinding.cfi import rule_at
 from dumpwalk.unwinding.eh_frame import EhFrames
 from dumpwalk.unwinding.registers import RegisterFile

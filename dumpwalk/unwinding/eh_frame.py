@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Dict, NamedTuple, Optional
 
 from dumpwalk.core.memory import Memory
-from dumpwalk.images.elf_memory import bias, program_headers
+from dumpwalk.images.elf import bias
+from dumpwalk.images.elf_memory import program_headers
 from dumpwalk.unwinding.cfi import EntryReader, Fde, encoded
 from dumpwalk.unwinding.leb128 import Cursor
 
