@@ -195,7 +195,7 @@ from dumpwalk.analysis import budget
 from dumpwalk.analysis.steps import stacks
 from dumpwalk.engine import run as engine
 from dumpwalk.report.json_format import to_dict
-def endless(process):
+def endless(*arguments):
     while True:
         time.sleep(0.001)
 stacks.unwind = endless

@@ -76,6 +76,12 @@ class Program(click.Group):
             hint = f"did you mean `dumpwalk {near[0]}`?" if near else "`dumpwalk --help` lists them."
             return ctx.fail(f"{args[0]} is no command of dumpwalk and no file that is there; {hint}")
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except KeyboardInterrupt:  # click would begin a line of its own for it
+            raise Interrupted("interrupted.") from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
