@@ -73,3 +73,5 @@ class Verdict:
     """The answer in plain words, for people: counts and names allowed."""
     finding: Optional[str] = None
     """Id of the finding that decided; None where none did."""
+    fingerprint: Optional[str] = None
+    """Equal for two dumps that show one picture (engine/fingerprint.py), with a signature or without."""

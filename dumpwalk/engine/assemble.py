@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import __version__
@@ -11,6 +12,7 @@ from dumpwalk.core import signals
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.engine import roles
+from dumpwalk.engine.fingerprint import fingerprint
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
 
@@ -29,23 +31,24 @@ def assemble(
         facts.process.arch.min_instruction,
     )
     threads, groups = _threads(facts, frames)
+    modules = tuple(
+        model.Module(
+            m.path,
+            m.build_id,
+            hexadecimal(m.base),
+            m.file,
+            m.match,
+            fetch(m) if m.match in ("missing", "mismatched") else None,
+        )
+        for m in facts.process.modules
+    )
     return Report(
         schema_version=model.SCHEMA_VERSION,
         tool=model.Tool("dumpwalk", __version__, facts.process.debugger_version),
-        verdict=verdict,
+        verdict=replace(verdict, fingerprint=fingerprint(threads, modules)),
         dump=_dump(facts, path, sha256),
         runtime=_runtime(facts),
-        modules=tuple(
-            model.Module(
-                m.path,
-                m.build_id,
-                hexadecimal(m.base),
-                m.file,
-                m.match,
-                fetch(m) if m.match in ("missing", "mismatched") else None,
-            )
-            for m in facts.process.modules
-        ),
+        modules=modules,
         threads=threads,
         groups=groups,
         locks=tuple(_lock(facts, k) for k in facts.locks),
