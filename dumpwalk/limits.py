@@ -179,3 +179,6 @@ WAIT_QUEUE = 50_000
 
 STACK_BYTES = 16 << 20
 """How far above a thread's stack pointer an address may lie and still be on that stack: twice the usual 8 MiB."""
+
+FINDINGS = 200
+"""Findings of one kind that are told in full; the coverage says that there are more. Real processes have a handful."""

@@ -13,6 +13,7 @@ from dumpwalk.analysis.unexplained import sentence_of
 from dumpwalk.claims.model import Coverage
 from dumpwalk.claims.words import Extent
 from dumpwalk.core.names import plural, ranges
+from dumpwalk.core.numbering import MIXED
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.names import LIBC_MODULES
 
@@ -40,17 +41,25 @@ def after_stop(facts: Gathered, known: List[Coverage], lost: Set[str], why: str)
 
 
 def _threads(facts: Gathered) -> None:
-    process = facts.process
+    process, numbering = facts.process, facts.process.numbering
     count = len(process.threads)
     synthetic = sum(1 for t in process.threads if t.tid is None or t.tid_source == "synthetic")
+    told = numbering.sentence(count)
     if not process.threads_complete:
         facts.cover("threads", "partial", f"{plural(count, 'thread')} in the dump, others are missing")
     elif synthetic:
         facts.cover(
             "threads", "partial", f"{synthetic} of {plural(count, 'thread')} with no id of its own: a position, no tid"
         )
+    elif numbering.missing:
+        lacks = plural(len(numbering.missing), "thread")
+        facts.cover(
+            "threads", "partial", f"{plural(count, 'thread')} with tids; {lacks} more in the C library's own list"
+        )
+    elif numbering.status == MIXED:
+        facts.cover("threads", "partial", f"{plural(count, 'thread')}, {told}")
     else:
-        facts.cover("threads", "complete", f"{plural(count, 'thread')} with tids")
+        facts.cover("threads", "complete", f"{plural(count, 'thread')} with tids" + (f"; {told}" if told else ""))
 
 
 def _stacks(facts: Gathered) -> None:

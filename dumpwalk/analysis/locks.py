@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Holder, LockFact
@@ -46,7 +47,30 @@ def lock_facts(
     for lock in rows.values():
         if lock.name is None:
             _name(process, lock, managed)
+    _grade_owners(process, rows)
     return [rows[address] for address in sorted(rows)]
+
+
+def _grade_owners(process: Process, rows: Dict[int, LockFact]) -> None:
+    """Whose number an owner word holds is proved only where the dump's numbers are shown to be the process's own.
+
+    Where no control block is in the dump, owners show it themselves: two different words of memory that are ids of threads.
+    """
+    named = {
+        h.owner.number
+        for r in rows.values()
+        for h in r.holders
+        if h.thread is not None and h.owner.numbering == "os-tid"
+    }
+    if len(named) > 1:
+        process.numbering.confirm("the owners of its locks")
+    if process.numbering.shown:
+        return
+    for row in rows.values():
+        row.holders = tuple(
+            replace(h, owner=replace(h.owner, grade="corroborated")) if h.owner.numbering == "os-tid" else h
+            for h in row.holders
+        )
 
 
 def _system_kind(state: LockState) -> str:

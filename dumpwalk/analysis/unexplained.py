@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Dict, List, Optional, Set, Tuple
 
+from dumpwalk.analysis import owner_doubts
 from dumpwalk.analysis.facts import Answers, Unsettled
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.names import plain, plural
@@ -35,9 +36,10 @@ def unsettled(facts: Answers) -> List[Unsettled]:
     """All of them, those with a lock first. Linear in the number of waits."""
     groups: Dict[Tuple[str, str], Unsettled] = {}
     owned = {lock.state.address for lock in facts.locks if lock.holders}
+    absent = {k.state.address: owner_doubts.unknowns(facts, k) for k in facts.locks if owner_doubts.absent(facts, k)}
     glibc = libc_of(facts.process) != "musl"
     for wait in facts.waits:
-        found = _of(facts, wait, owned, glibc)
+        found = _of_absent(wait, absent) or _of(facts, wait, owned, glibc)
         if found is not None:
             group = groups.setdefault((found.reason, found.what), found)
             group.waits.append(wait)
@@ -75,6 +77,16 @@ def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Un
     return Unsettled(
         UNKNOWN_KIND,
         "a word of no kind that the C library has (an atomic, a latch, a lock of another language's runtime)",
+    )
+
+
+def _of_absent(wait: Wait, absent: Dict[int, List[str]]) -> Optional[Unsettled]:
+    """A lock whose owner is no thread of the dump, where that does not show that the owner is gone."""
+    doubts = absent.get(wait.lock.address) if wait.lock is not None else None
+    if not doubts or wait.lock is None or ends_by_itself(wait):
+        return None
+    return Unsettled(
+        OWNER_UNKNOWN, f"a lock whose owner is no thread of the dump ({doubts[0].rstrip('.')})", lock=wait.lock
     )
 
 

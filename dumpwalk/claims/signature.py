@@ -1,8 +1,8 @@
-"""The signature of a hang: equal for two dumps of one bug, on Linux and macOS, with or without symbols.
+"""The signature of a hang: equal for two dumps of one bug, with or without symbols and module files.
 
 It hashes a version of itself, the finding's kind and the parts that the detector gives: the class of the walker and the
-lock's name; for lock findings the locks' names and the first own function above each wait, sorted. Never waiters, counts,
-addresses, versions or systems.
+lock's name; for lock findings what identifies each lock (detectors/signature.py). Never waiters, counts, addresses, versions
+of the runtime or systems.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ class Arch:
     fp: str
     lr: str
     """Empty where the return address is on the stack."""
+    thread_pointer: str
+    """The register that leads to the thread's control block; cores of macOS hold none."""
     arguments: Tuple[str, ...]
     """Integer arguments of a C call."""
     syscall_arguments: Tuple[str, ...]
@@ -40,6 +42,7 @@ _X64 = Arch(
     sp="rsp",
     fp="rbp",
     lr="",
+    thread_pointer="fs_base",
     arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
     syscall_arguments=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
     syscall_number="orig_rax",
@@ -57,6 +60,7 @@ _ARM64 = Arch(
     sp="sp",
     fp="fp",
     lr="lr",
+    thread_pointer="tpidr",
     arguments=tuple(f"x{i}" for i in range(8)),
     syscall_arguments=tuple(f"x{i}" for i in range(6)),
     syscall_number="x8",

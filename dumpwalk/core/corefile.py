@@ -85,6 +85,8 @@ class CoreFile:
     """Sentences on bounds of limits.py that kept images from being listed."""
     threads_cut: bool = False
     """Threads are missing: the list itself is cut, or there are more than limits.THREADS."""
+    parent_pid: Optional[int] = None
+    """pr_ppid of an ELF core, in the numbering of its notes."""
     pac_mask: int = 0
     """Bits that pointer authentication uses in code addresses (NT_ARM_PAC_MASK), 0 where there is none."""
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Seque
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.numbering import Numbering, read_numbering
 
 
 @dataclass(frozen=True)
@@ -174,16 +175,30 @@ class Process:
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""
 
-    def thread_by_tid(self, tid: int) -> Optional[Thread]:
-        """The thread with this id, comparing the low 32 bits: createdump on macOS records no more of it."""
-        return self._by_tid().get(tid & 0xFFFFFFFF)
+    @property
+    def numbering(self) -> Numbering:
+        """How memory numbers the threads, compared with the dump's notes once."""
+        found = self.__dict__.get("_numbering")
+        if found is None:
+            found = read_numbering(self.threads, self.memory, self.arch, self.os, self.pid)
+            self.__dict__["_numbering"] = found
+        return found
 
-    def _by_tid(self) -> Dict[int, Thread]:
-        cached = self.__dict__.get("_tids")
-        if cached is None:
-            cached = {t.tid & 0xFFFFFFFF: t for t in self.threads if t.tid is not None and t.tid_source != "synthetic"}
-            self.__dict__["_tids"] = cached
-        return cached
+    def thread_by_tid(self, tid: int) -> Optional[Thread]:
+        """The thread that memory knows by this number, comparing the low 32 bits: createdump on macOS records no more of it.
+
+        Memory's numbers are those of the process's own pid namespace; the notes' may be another's (`numbering`).
+        """
+        at = self.numbering.position.get(tid & 0xFFFFFFFF)
+        return self.threads[at] if at is not None else None
+
+    def thread_of_note(self, tid: int) -> Optional[Thread]:
+        """The thread whose note in the dump has this number: for what the dump itself says, a signal or a crash."""
+        return next((t for t in self.threads if t.tid == tid), None)
+
+    def own_tid(self, thread: Thread) -> Optional[int]:
+        """The number by which memory knows a thread."""
+        return self.numbering.own.get(thread.index, thread.tid)
 
     def module_at(self, address: int) -> Optional[Module]:
         for module in self.modules:

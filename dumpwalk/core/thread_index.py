@@ -47,7 +47,7 @@ class ThreadIndex:
         """
         if numbering == "os-tid":
             thread = self.by_tid(number)
-            return thread, thread is None
+            return thread, thread is None and not self._process.numbering.may_be_missing(number & 0xFFFFFFFF)
         record = (self._by_id if numbering == "managed-id" else self._by_address).get(number)
         thread = self._of(record)
         if thread is not None:

@@ -268,7 +268,9 @@ def _registers(handle: Any, arch: Arch) -> Mapping[str, int]:
     """Frame 0's general registers."""
     frame = handle.GetFrameAtIndex(0)
     found = {}
-    for name in (*arch.general, arch.pc, arch.sp, arch.fp, *((arch.lr,) if arch.lr else ())):
+    for name in (*arch.general, arch.pc, arch.sp, arch.fp, arch.lr, arch.thread_pointer):
+        if not name:
+            continue
         value = frame.FindRegister(name)
         if value.IsValid() and value.GetValue() is not None:
             found[name] = int(value.GetValueAsUnsigned())

@@ -18,7 +18,7 @@ def detect(facts: Facts) -> List[Finding]:
     if core is None or core.crash_signal is None or not is_fault(core.os, core.crash_signal):
         return []
     name = name_of(core.os, core.crash_signal)
-    thread = facts.process.thread_by_tid(core.crash_thread) if core.crash_thread else None
+    thread = facts.process.thread_of_note(core.crash_thread) if core.crash_thread else None
     who = wording.tid_words(thread) if thread else "a thread"
     line = f"{who} received {name}, and the dump was made then"
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, List, Mapping, Sequence, Tuple
 
+from dumpwalk import limits
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Coverage, Finding
 from dumpwalk.claims.signature import signature
@@ -44,7 +45,10 @@ def run_all(facts: Facts) -> Tuple[List[Finding], List[Coverage]]:
             why = f"failed: {type(error).__name__}: {error}"
             failed.append(Coverage(f"detector {detector.kind}", "none", why))
             continue
-        for finding in findings:
+        if len(findings) > limits.FINDINGS:
+            why = f"the first {limits.FINDINGS} findings {detector.kind} are told, there are more"
+            failed.append(Coverage("findings", "partial", why))
+        for finding in findings[: limits.FINDINGS]:
             found.append((STATUSES.index(finding.status), detector.rank, _identified(detector, finding)))
     found.sort(key=lambda item: (item[0], item[1], item[2].id))
     return [finding for _, _, finding in found], failed

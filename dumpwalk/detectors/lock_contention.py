@@ -1,6 +1,7 @@
-"""lock-contention: an owner that runs, or is in a wait that can end, and others that wait.
+"""lock-contention: a lock with an owner that is there, and others that wait for it, in no deadlock.
 
-A note, never a verdict: one snapshot has no durations.
+A note, never a verdict: one snapshot has no durations. That the owner can go on is said only where it is shown: it runs,
+or it waits for a time. Of all other owners the note says what they do and no more.
 """
 
 from __future__ import annotations
@@ -9,39 +10,37 @@ from typing import List, Optional, Set, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Finding
+from dumpwalk.core.process import Thread
+from dumpwalk.core.signals import is_fault, name_of
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.locks.graph import Node
+from dumpwalk.locks.syscalls import time_limit
 from dumpwalk.locks.waits import Wait
 
 KIND = "lock-contention"
-SENTENCE = "threads wait for a lock whose owner can still go on"
+SENTENCE = "threads wait for a lock that another thread holds"
+_CAN, _CAN_THEN = "can still go on", "can go on then"
 
 
 def detect(facts: Facts) -> List[Finding]:
     doomed: Set[Node] = {node for cycle in facts.graph.cycles() for node in cycle}
     doomed |= {thread_node(w.thread) for w in facts.walkers if w.stuck}
     doomed |= {k.node for k in facts.locks if k.owner_gone}
-    for root in list(doomed):
-        doomed.update(facts.graph.reaching(root))
-    found = []
+    doomed |= set(facts.graph.reaching(*doomed))
+    waits = {w.thread.index: w for w in facts.waits}
+    candidates: List[Tuple[LockFact, Thread]] = []
     for lock in facts.locks:
-        if (
-            lock.waiters
-            and lock.owner is not None
-            and lock.node not in doomed
-            and thread_node(lock.owner) not in doomed
-        ):
-            found.append(_finding(facts, lock))
-    return found
+        owner = lock.owner
+        if lock.waiters and owner is not None and lock.node not in doomed and thread_node(owner) not in doomed:
+            candidates.append((lock, owner))
+    return [_finding(facts, lock, owner, waits.get(owner.index)) for lock, owner in wording.told_in_full(candidates)]
 
 
-def _finding(facts: Facts, lock: LockFact) -> Finding:
-    owner = lock.owner
-    assert owner is not None
+def _finding(facts: Facts, lock: LockFact, owner: Thread, wait: Optional[Wait]) -> Finding:
     waiting = [w.thread for w in lock.waiters]
-    wait = facts.wait_of(owner)
-    doing, going_on = _doing(wait)
+    doing, going_on = _doing(facts, owner, wait)
+    shown = going_on in (_CAN, _CAN_THEN)
     frame = wording.place(facts, owner)
     evidence = [
         *wording.holder_evidence(lock, owner, f"the owner of {lock.label} is thread {owner.index}"),
@@ -57,6 +56,8 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         observed.append(
             f"The oldest waiter that starves began to wait at {lock.state.starving_since} ms of the monotonic clock (32 bits)."
         )
+    limits_told = _time_limits(facts, lock)
+    observed += limits_told
     return Finding(
         id=f"{KIND}-0x{lock.state.address:x}",
         kind=KIND,
@@ -64,34 +65,79 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         title=f"{count} for {lock.label}; its owner {going_on}.",
         observed=tuple(observed),
         therefore=(),
-        consistent_with=("A slow owner, or a busy lock.",),
+        consistent_with=("A slow owner, or a busy lock.",) if shown else (),
         not_established=(
             "That anybody is stuck: one snapshot has no durations. A second dump, some seconds later, would tell.",
+            *(() if shown else ("That the owner can go on.",)),
         ),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="none",
         summary=(
             f"{wording.person(facts, owner)} holds {lock.label} and {doing}{frame}; {wording.thread_words(waiting)} {many} for it.",
+            *limits_told,
         ),
         actors=(Actor(owner.index, "owner"), *(Actor(t.index, "waiter") for t in waiting)),
         locks=(f"0x{lock.state.address:x}",),
     )
 
 
-def _doing(wait: Optional[Wait]) -> Tuple[str, str]:
+_OUTSIDE = {
+    "read": "waits for something to read",
+    "poll": "waits for a descriptor",
+    "accept": "waits for a connection",
+    "write": "waits until something can be written",
+    "wait": "waits for a child process",
+    "signal": "waits for a signal",
+}
+"""Waits that end when something outside of the process happens, by the kind of the system call."""
+
+
+def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]:
     """(what the owner does, what that means for the lock), no more than is shown."""
+    fatal = _fatal_signal(facts, owner)
+    if fatal is not None:
+        return f"had received {fatal} when the dump was made", f"had received {fatal}"
     if wait is None or wait.call.inside is False:
-        return "is running", "can still go on"
+        return "is running", _CAN
     if wait.call.inside is None:
         return "may be running", "is not shown to be stuck"
-    if wait.kind in ("sleep", "timed-wait") or wait.timed:
-        return f"is in a wait that ends by itself ({wait.kind})", "can still go on"
     if wait.lock is not None:
-        return f"waits for another lock ({wait.kind})", "waits for another lock"
+        other = facts.lock_at(wait.lock.address)
+        label = other.label if other is not None else f"lock 0x{wait.lock.address:x}"
+        until = f" ({time_limit(facts.process, wait.call) or 'with a time-out'})" if wait.timed else ""
+        return f"waits for {label} itself{until}", f"waits for {label} itself{until}"
+    if wait.kind in ("sleep", "timed-wait") or wait.timed:
+        until = time_limit(facts.process, wait.call)
+        return f"is in a wait that ends by itself ({wait.kind}{', ' + until if until else ''})", _CAN_THEN
+    if wait.kind in _OUTSIDE:
+        return f"{_OUTSIDE[wait.kind]} ({wait.kind})", _OUTSIDE[wait.kind]
     if wait.explained:
-        return f"is in a wait that can end ({wait.kind})", "is in a wait that can end"
-    return f"is in a wait ({wait.kind})", "is in a wait of which it is not known whether it ends"
+        return f"is in a wait that somebody may end ({wait.kind})", "is in a wait that somebody may end"
+    return (
+        f"is in a wait that nothing here explains ({wait.kind})",
+        "is in a wait of which it is not known whether it ends",
+    )
+
+
+def _fatal_signal(facts: Facts, thread: Thread) -> Optional[str]:
+    """The name of a signal of a fault or an abort that this thread had got when the dump was made. The signal in a thread's
+    own note is not asked: gdb and createdump 3.1 write one signal into all of them."""
+    core = facts.process.corefile
+    if core is None or core.crash_thread is None or core.crash_thread != thread.tid or core.crash_signal is None:
+        return None
+    return name_of(core.os, core.crash_signal) if is_fault(core.os, core.crash_signal) else None
+
+
+def _time_limits(facts: Facts, lock: LockFact) -> List[str]:
+    """One sentence on the waiters that end by themselves."""
+    timed = [w for w in lock.waiters if w.timed]
+    if not timed:
+        return []
+    told = time_limit(facts.process, timed[0].call) or "with a time-out"
+    waits = "wait of" if len(timed) == 1 else "waits of"
+    end = "ends by itself" if len(timed) == 1 else "end by themselves"
+    return [f"The {waits} {wording.thread_words([w.thread for w in timed])} {end}: {told}."]
 
 
 DETECTOR = Detector(KIND, 95, {"none": SENTENCE}, "a note", detect)

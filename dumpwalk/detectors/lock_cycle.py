@@ -16,6 +16,7 @@ from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.detectors.signature import resource_parts
 from dumpwalk.locks.graph import Edge, Node
+from dumpwalk.locks.syscalls import time_limit
 from dumpwalk.locks.waits import Wait
 
 KIND = "lock-cycle"
@@ -41,24 +42,28 @@ class _Ring:
 
 
 def detect(facts: Facts) -> List[Finding]:
-    return [f for f in (_finding(facts, cycle) for cycle in facts.graph.cycles()) if f is not None]
-
-
-def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
-    ring = _ring(facts, cycle)
-    if ring is None:
-        return None
     by_node = {k.node: k for k in facts.locks}
+    threads = {thread_node(t): t for t in facts.process.threads}
+    rings = [r for r in (_ring(facts, cycle, threads) for cycle in facts.graph.cycles()) if r is not None]
+    rings = [ring for ring in rings if not _enters_again(ring, by_node)]
+    behind = facts.graph.behind([ring.nodes for ring in rings])
+    return [_finding(facts, ring, by_node, after) for ring, after in wording.told_in_full(list(zip(rings, behind)))]
+
+
+def _enters_again(ring: _Ring, by_node: Dict[Node, LockFact]) -> bool:
+    """One thread and a lock that it may take twice, or that it does not wait for."""
+    lock = by_node.get(ring.waited[0])
+    return len(ring.threads) == 1 and lock is not None and (lock.state.recursive or not _waits(ring.threads[0], lock))
+
+
+def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Sequence[Node]) -> Finding:
     locks = [by_node[node] for node in ring.waited if node in by_node]
     alone = len(ring.threads) == 1
-    if alone and locks and (locks[0].state.recursive or not _waits(ring.threads[0], locks[0])):
-        return None
     others = [node for node in ring.waited if node not in by_node]
-    members = set(cycle)
     proved = all(e.grade == "proved" for e in (*ring.waits, *ring.held))
     timed = [t for t, edge in zip(ring.threads, ring.waits) if _gives_up(edge)]
     evidence = _evidence(facts, ring, by_node)
-    behind = [n for n in facts.graph.reaching(cycle[0]) if n.kind == "thread" and n not in members]
+    behind = [n for n in after if n.kind == "thread"]
     summary = [_sentence(facts, ring, position, by_node) for position in range(len(ring.threads))]
     steps = len(summary)
     if behind:
@@ -67,9 +72,11 @@ def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
         summary.append(f"{waits} behind {'it' if alone else 'them'}: {numbers}.")
     if timed:
         one = len(timed) == 1
-        summary.append(
-            f"{wording.thread_words(timed).capitalize()} {'gives' if one else 'give'} up by itself after a while."
+        told = time_limit(
+            facts.process, next(e.fact.call for e in ring.waits if _gives_up(e) and isinstance(e.fact, Wait))
         )
+        end = "gives up by itself" if one else "give up by themselves"
+        summary.append(f"{wording.thread_words(timed).capitalize()} {end}: {told or 'with a time-out'}.")
     return Finding(
         id=f"{KIND}-{ring.threads[0].index}",
         kind=KIND,
@@ -90,11 +97,10 @@ def _finding(facts: Facts, cycle: Tuple[Node, ...]) -> Finding | None:
     )
 
 
-def _ring(facts: Facts, cycle: Tuple[Node, ...]) -> Optional[_Ring]:
+def _ring(facts: Facts, cycle: Tuple[Node, ...], threads: Dict[Node, Thread]) -> Optional[_Ring]:
     """None for rings that go through a suspension or through something that is no step from thread to thread."""
-    threads = {thread_node(t): t for t in facts.process.threads}
     edges: Dict[Tuple[Node, Node], Edge] = {}
-    for edge in facts.graph.edges:
+    for edge in facts.graph.among(cycle):
         known = edges.get((edge.source, edge.target))
         if known is None or (known.grade != "proved" and edge.grade == "proved"):
             edges[(edge.source, edge.target)] = edge

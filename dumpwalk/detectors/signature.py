@@ -1,24 +1,67 @@
-"""What the signature of a lock finding is made of (claims/signature.py): the locks' names, and who waits where."""
+"""What the signature of a lock finding is made of (claims/signature.py), equal with and without symbols and module files."""
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
-from dumpwalk.core.names import plain
-from dumpwalk.core.process import Thread
+from dumpwalk.core.process import Module, Process, Thread
 from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.locks.graph import Node
 
 
-def lock_parts(locks: Iterable[LockFact], threads: Iterable[Thread], facts: Facts) -> Sequence[str]:
-    """For lock findings: names of the locks and of who waits, sorted and each once."""
-    parts = {f"lock {k.name or 'unnamed'}" for k in locks}
-    for thread in threads:
-        frame = first_own_frame(thread.frames())
-        if frame is not None and frame.function and frame.name_source == "symbol":
-            parts.add(f"in {plain(frame.function)}")
-    return sorted(parts)
+def lock_parts(locks: Iterable[LockFact], threads: Sequence[Thread], facts: Facts) -> Sequence[str]:
+    """What identifies native locks and who waits for them, sorted and each once; nothing where nothing in the dump does.
+
+    A lock is identified by a name that memory itself gives (a member of a known object), else by the build-id of the module
+    that it is a variable of and its offset there. Symbols are not asked: another dump of the same bug may lack them. Where a
+    lock is neither (on the heap or a stack), or there is none (a ring of joins), the places of this process's own code that
+    wait identify the finding too, by build-id and offset.
+    """
+    rows = list(locks)
+    nameless = not rows
+    parts: List[str] = []
+    for lock in rows:
+        part = _of_lock(facts.process, lock)
+        nameless = nameless or part is None
+        parts.append(f"lock {part or 'elsewhere'}")
+    if nameless:
+        places = [_of_place(facts.process, thread) for thread in threads]
+        if not places or any(place is None for place in places):
+            return ()
+        parts += [f"in {place}" for place in places]
+    return sorted(set(parts))
+
+
+def _of_lock(process: Process, lock: LockFact) -> Optional[str]:
+    if lock.name is not None and lock.name_source == "member":
+        return lock.name
+    return in_module(process, lock.state.address)
+
+
+def _of_place(process: Process, thread: Thread) -> Optional[str]:
+    """The innermost own code above a thread's wait: in which build it returns to, and where."""
+    frame = first_own_frame(thread.frames())
+    return None if frame is None or frame.trust == "scan" else in_module(process, frame.pc)
+
+
+def in_module(process: Process, address: int) -> Optional[str]:
+    """`build-id+0xoffset` of an address in a module of the process; None outside of all that have a build-id."""
+    module = process.module_at(address) or _variables_of(process, address)
+    if module is None or module.build_id is None or module.base is None:
+        return None
+    return f"{module.build_id}+0x{address - module.base:x}"
+
+
+def _variables_of(process: Process, address: int) -> Optional[Module]:
+    """The module whose zeroed variables hold an address: .bss is mapped behind a module's file and is in no list of files."""
+    core = process.corefile
+    if core is None:
+        return None
+    segment = next((s for s in core.segments if s.start <= address < s.end and s.writable), None)
+    if segment is None:
+        return None
+    return next((m for m in process.modules if m.end == segment.start and m.base is not None), None)
 
 
 def resource_parts(
@@ -37,4 +80,9 @@ def resource_parts(
             parts.add(f"in {own}")
         else:
             natives.append(thread)
-    return sorted({*parts, *lock_parts(plain_ones, natives, facts)})
+    if not plain_ones and parts - {node.kind for node in waited}:
+        return sorted(parts)  # managed locks and methods say enough, whatever build of the runtime is below them
+    native = lock_parts(plain_ones, natives, facts)
+    if not native:
+        return ()  # what would be left is every program's
+    return sorted({*parts, *native})

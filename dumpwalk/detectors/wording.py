@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Iterable, List, Optional, Sequence
+from typing import Iterable, List, Optional, Sequence, TypeVar
 
+from dumpwalk import limits
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.claims.model import Evidence
 from dumpwalk.claims.words import Grade
@@ -16,6 +17,8 @@ from dumpwalk.coreclr.layouts import NODE_NEXT
 from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.locks.state import Word
 from dumpwalk.locks.waits import Wait
+
+Candidate = TypeVar("Candidate")
 
 
 def bucket_words(buckets: Iterable[int]) -> str:
@@ -46,6 +49,11 @@ def tid_words(thread: Thread) -> str:
     if thread.tid is None or thread.tid_source == "synthetic":
         return f"thread {thread.index}"
     return f"thread {thread.index} (tid {thread.tid})"
+
+
+def told_in_full(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """As many of one kind as a report tells; the coverage says that there are more (detectors/detector.py)."""
+    return candidates[: limits.FINDINGS + 1]
 
 
 def node_evidence(element: Element, what: str) -> Evidence:

@@ -81,6 +81,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         arch=arch,
         os="linux",
         pid=pid,
+        parent_pid=told.parent_pid,
         producer=producer,
         kind=kind,
         truncated=bool(missing) or told.cut,

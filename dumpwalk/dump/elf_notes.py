@@ -25,6 +25,7 @@ NT_AUXV = 6
 NT_FILE = 0x46494C45
 NT_SIGINFO = 0x53494749
 NT_ARM_PAC_MASK = 0x406
+NT_ARM_TLS = 0x401
 
 AT_SYSINFO_EHDR = 33
 
@@ -67,6 +68,7 @@ class SignalInfo:
 class ElfNotes:
     threads: List[CoreThread] = field(default_factory=list)
     pid: Optional[int] = None
+    parent_pid: Optional[int] = None
     process_name: Optional[str] = None
     auxv: Dict[int, int] = field(default_factory=dict)
     mappings: List[Mapping] = field(default_factory=list)
@@ -83,13 +85,17 @@ class ElfNotes:
 class _Registers(collections.abc.Mapping[str, int]):
     """A thread's registers as they stand in its note, read when asked for: a tenth of a dictionary of numbers."""
 
-    __slots__ = ("_data", "_positions")
+    __slots__ = ("_data", "_positions", "thread_pointer")
 
     def __init__(self, positions: Dict[str, int], data: bytes) -> None:
         self._positions = positions
         self._data = data
+        self.thread_pointer: Optional[int] = None
+        """arm64: TPIDR_EL0, which has a note of its own."""
 
     def __getitem__(self, name: str) -> int:
+        if name == "tpidr" and self.thread_pointer is not None:
+            return self.thread_pointer
         at = self._positions[name]
         return int.from_bytes(self._data[at : at + 8], "little")
 
@@ -122,7 +128,8 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
                 source = "os" if tid > 0 else "synthetic"
                 into.threads.append(CoreThread(tid if tid > 0 else None, source, values, signal or None))
             elif kind == NT_PRPSINFO and len(body) >= 56:
-                (pid,) = struct.unpack_from("<i", body, 24)
+                pid, parent = struct.unpack_from("<ii", body, 24)
+                into.parent_pid = parent if parent > 0 else None
                 into.pid = pid if pid > 0 else None
                 into.process_name = _text(bytes(body[40:56]).split(b"\0")[0]) or None
             elif kind == NT_AUXV:
@@ -136,6 +143,10 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
                 (address,) = struct.unpack_from("<Q", body, 16)
                 last = into.threads[-1].tid if into.threads else None
                 into.signals.append(SignalInfo(signal, code, sender, address, last))
+        elif owner == "LINUX" and kind == NT_ARM_TLS and len(body) >= 8 and into.threads:
+            last_registers = into.threads[-1].registers
+            if isinstance(last_registers, _Registers):
+                last_registers.thread_pointer = struct.unpack_from("<Q", body, 0)[0]
         elif owner == "LINUX" and kind == NT_ARM_PAC_MASK and len(body) >= 16:
             into.pac_mask |= struct.unpack_from("<QQ", body, 0)[1]
     into.cut = into.cut or position + 4 < len(data)

@@ -204,7 +204,7 @@ def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:
         )
     crash = None
     if core.crash_signal is not None:
-        thread = process.thread_by_tid(core.crash_thread) if core.crash_thread else None
+        thread = process.thread_of_note(core.crash_thread) if core.crash_thread else None
         crash = model.Crash(
             core.crash_thread,
             thread.index if thread else None,

@@ -15,6 +15,7 @@ from dumpwalk.locks.state import LockState, Word
 
 _HEAD = struct.Struct("<iIiIi")
 _KIND_MASK = 3
+_SHARED = 0x80
 _KNOWN_KIND_BITS = 0x3 | 0x10 | 0x20 | 0x80 | 0x100 | 0x200
 """type, robust, priority inherit, process-shared, and the two elision bits."""
 _TID_LIMIT = 1 << 22
@@ -46,6 +47,7 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         mutex=address,
         size=40,
         recursive=recursive,
+        shared=bool(kind & _SHARED),
         owner_word=owner_word,
         words=[
             Word("lock", address, lock),

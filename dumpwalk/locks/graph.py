@@ -7,7 +7,7 @@ thread that waits for a lock it owns itself is a component too, when the lock is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Literal, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Literal, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.grade import Grade
 
@@ -50,12 +50,43 @@ class Graph:
     """Node to label, in order of insertion."""
     edges: List[Edge] = field(default_factory=list)
     _cycles: Optional[Tuple[int, List[Tuple[Node, ...]]]] = field(default=None, repr=False, compare=False)
+    _ways: Optional[Tuple[int, Dict[Node, List[Edge]], Dict[Node, List[Edge]]]] = field(
+        default=None, repr=False, compare=False
+    )
+
+    _places: Dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, edge: Edge) -> None:
         self.edges.append(edge)
 
+    def outgoing(self, node: Node) -> List[Edge]:
+        return self._by_ends()[0].get(node, [])
+
+    def among(self, members: Iterable[Node]) -> List[Edge]:
+        """Edges between these nodes, in order of insertion. Linear in their own edges."""
+        inside = set(members)
+        place = self._place()
+        found = [e for node in inside for e in self.outgoing(node) if e.target in inside]
+        return sorted(found, key=lambda e: place[id(e)])
+
+    def _place(self) -> Dict[int, int]:
+        self._by_ends()
+        return self._places
+
     def successors(self, node: Node) -> List[Node]:
-        return [e.target for e in self.edges if e.source == node]
+        return [e.target for e in self.outgoing(node)]
+
+    def _by_ends(self) -> Tuple[Dict[Node, List[Edge]], Dict[Node, List[Edge]]]:
+        """Edges by source and by target; sorted once for all who ask."""
+        if self._ways is None or self._ways[0] != len(self.edges):
+            out: Dict[Node, List[Edge]] = {}
+            back: Dict[Node, List[Edge]] = {}
+            for edge in self.edges:
+                out.setdefault(edge.source, []).append(edge)
+                back.setdefault(edge.target, []).append(edge)
+            self._ways = (len(self.edges), out, back)
+            self._places = {id(edge): at for at, edge in enumerate(self.edges)}
+        return self._ways[1], self._ways[2]
 
     def cycles(self) -> List[Tuple[Node, ...]]:
         """Each strongly connected component with a cycle in it, its nodes in the order of one walk around."""
@@ -98,20 +129,35 @@ class Graph:
                             ends.append(before)
         return left
 
-    def reaching(self, target: Node) -> List[Node]:
-        """All nodes from which `target` can be reached, in order of insertion."""
-        incoming: Dict[Node, List[Node]] = {}
-        for edge in self.edges:
-            incoming.setdefault(edge.target, []).append(edge.source)
-        seen = set()
-        work = [target]
+    def reaching(self, *targets: Node) -> List[Node]:
+        """All nodes from which one of `targets` can be reached, in order of insertion."""
+        found = self._reached_by(targets, set(targets))
+        return [n for n in self.nodes if n in found]
+
+    def behind(self, groups: Sequence[Sequence[Node]]) -> List[List[Node]]:
+        """For each group of nodes all others that wait for it, directly or not, in order of insertion. What waits for several
+        groups (for two of the owners of one lock) is told with the first."""
+        members = {node for group in groups for node in group}
+        place = {node: at for at, node in enumerate(self.nodes)}
+        seen: Set[Node] = set(members)
+        found = []
+        for group in groups:
+            reached = self._reached_by(group, seen)
+            found.append(sorted(reached, key=lambda n: place.get(n, 0)))
+        return found
+
+    def _reached_by(self, targets: Sequence[Node], seen: Set[Node]) -> Set[Node]:
+        """What leads to `targets` and is not in `seen`, to which it is added."""
+        incoming = self._by_ends()[1]
+        found: Set[Node] = set()
+        work = list(targets)
         while work:
-            for source in incoming.get(work.pop(), ()):
-                if source not in seen:
-                    seen.add(source)
-                    work.append(source)
-        seen.discard(target)
-        return [n for n in self.nodes if n in seen]
+            for edge in incoming.get(work.pop(), ()):
+                if edge.source not in seen:
+                    seen.add(edge.source)
+                    found.add(edge.source)
+                    work.append(edge.source)
+        return found
 
 
 def _order(node: Node) -> Tuple[bool, str, int]:

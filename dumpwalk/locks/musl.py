@@ -54,6 +54,7 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         mutex=address,
         waiters=waiters,
         recursive=recursive,
+        shared=bool(kind & 0x80),
         owner_word=owner_word,
         words=words,
     )

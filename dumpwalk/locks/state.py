@@ -73,6 +73,8 @@ class LockState:
     waiters: Optional[int] = None
     """The count its own memory gives, where it has one."""
     recursive: bool = False
+    shared: bool = False
+    """Made for use by several processes: its owner may be a thread of another one."""
     ready: bool = True
     """False for a PAL critical section that never got its native parts: nobody can wait for it."""
     awakened: bool = False

@@ -8,6 +8,8 @@ include/uapi/asm-generic/unistd.h of Linux, bsd/kern/syscalls.master of xnu.
 
 from __future__ import annotations
 
+import datetime
+import struct
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
@@ -42,6 +44,7 @@ _FUTEX_WAIT = (0, 9, 11)
 masked; glibc before 2.25 waits with the last of them on a condition variable of a priority-inheriting mutex."""
 _FUTEX_LOCK_PI = (6, 13)
 _FUTEX_COMMAND = 0x7F
+_FUTEX_CLOCK_REALTIME = 0x100
 _RESTART = tuple((1 << 64) - n for n in (4, 512, 513, 514, 516))
 """-EINTR, -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND, -ERESTART_RESTARTBLOCK."""
 
@@ -57,6 +60,11 @@ class SystemCall:
     how: str
     by_code: bool = False
     """The instruction itself was seen."""
+
+    @property
+    def timed(self) -> bool:
+        """A futex wait with a time-out (the 4th argument, futex(2)): it ends by itself."""
+        return self.kind == "futex" and len(self.arguments) > 3 and self.arguments[3] != 0
 
 
 def system_call(process: Process, thread: Thread) -> SystemCall:
@@ -115,6 +123,26 @@ def is_condition_wait(operation: int) -> bool:
 def futex_command(call: SystemCall) -> int:
     """The operation of a futex call without its private and clock bits."""
     return call.arguments[1] & _FUTEX_COMMAND
+
+
+def time_limit(process: Process, call: SystemCall) -> str:
+    """How long a timed futex wait lasts, in words, from the timespec that its 4th argument points at; empty where the dump
+    does not hold it. FUTEX_WAIT counts from its own begin, the others are told a point in time (futex(2))."""
+    data = process.memory.read(call.arguments[3], 16) if call.timed else None
+    if data is None:
+        return ""
+    seconds, nanoseconds = struct.unpack("<qq", data)
+    if not 0 <= seconds < 1 << 40 or not 0 <= nanoseconds < 1_000_000_000:
+        return ""
+    operation = call.arguments[1] & 0xFFFFFFFF
+    if operation & _FUTEX_COMMAND == 0:
+        return f"at most {seconds + nanoseconds / 1e9:g} s from its begin"
+    if operation & _FUTEX_CLOCK_REALTIME or operation & _FUTEX_COMMAND == 6:
+        if seconds >= 253402300800:
+            return ""
+        when = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+        return f"until {when:%Y-%m-%d %H:%M:%S} UTC"
+    return f"until {seconds + nanoseconds / 1e9:.3f} s of the machine's monotonic clock"
 
 
 def _darwin(process: Process, thread: Thread, at_call: Optional[bool], arguments: Tuple[int, ...]) -> SystemCall:

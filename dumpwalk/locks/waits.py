@@ -18,6 +18,7 @@ from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst
 from dumpwalk.locks.graph import Node
+from dumpwalk.locks.mutex_facts import is_mutex
 from dumpwalk.locks.state import LockState, Sighting
 from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
 
@@ -133,12 +134,12 @@ class WaitReader:
         word, operation = call.arguments[0], call.arguments[1]
         wait = Wait(thread, call, "condition" if is_condition_wait(operation) else "futex", word)
         argument = self._process.arch.syscall_arguments[0]
-        if not is_condition_wait(operation):
-            state = self._mutex_at_word(word, call.arguments[2])
-            if state is not None:
-                wait.kind, wait.lock, wait.is_crst = "mutex", state, self._is_crst(state)
-                wait.grade, wait.how = "proved", f"futex wait on {argument} = 0x{word:x}, the mutex's own word"
-                return wait
+        state, why = self._mutex_at_word(thread, call, word, call.arguments[2])
+        if state is not None:
+            wait.kind, wait.lock, wait.is_crst = "mutex", state, self._is_crst(state)
+            wait.grade = "proved"
+            wait.how = f"futex wait on {argument} = 0x{word:x}, the mutex's own word ({why})"
+            return wait
         found = self._critical_section_at_word(word)
         if found is not None:
             wait.kind, wait.lock, wait.is_crst = "mutex", found, self._is_crst(found)
@@ -147,24 +148,23 @@ class WaitReader:
             wait.how = f"futex wait on {argument} = 0x{word:x}, inside the {part} of the critical section at 0x{found.address:x}"
         return wait
 
-    def _mutex_at_word(self, word: int, expected: int) -> Optional[LockState]:
+    def _mutex_at_word(
+        self, thread: Thread, call: SystemCall, word: int, expected: int
+    ) -> Tuple[Optional[LockState], str]:
         process = self._process
-        if self._libc != "musl" and expected & 0xFFFFFFFF == 2:
-            state = crst.pthread_mutex(process.memory, word, "glibc", process.os)
-            if state is not None and self._believable(state):
-                return self._remember(state)
-        if self._libc != "glibc" and expected & 0x80000000:
-            state = crst.pthread_mutex(process.memory, word - 4, "musl", process.os)
-            if state is not None and self._believable(state):
-                return self._remember(state)
-        return None
-
-    def _believable(self, state: LockState) -> bool:
-        """A second fact beside the argument: held by someone, by a thread of this process where it says whom; a free one
-        is a hand-over in progress (the waiter was woken and has not run yet)."""
-        if state.owner_tid is None:
-            return state.locked is not None
-        return True
+        for libc, at, fits in (
+            ("glibc", word, expected & 0xFFFFFFFF == 2),
+            ("musl", word - 4, bool(expected & 0x80000000)),
+        ):
+            if not fits or self._libc not in (None, libc):
+                continue
+            state = crst.pthread_mutex(process.memory, at, libc, process.os)
+            if state is None:
+                continue
+            believed, why = is_mutex(process, thread, call, state, self._has_crst_flags(state))
+            if believed:
+                return self._remember(state), why
+        return None, ""
 
     def _critical_section_at_word(self, word: int) -> Optional[LockState]:
         for row in self._pal:

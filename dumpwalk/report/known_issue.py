@@ -28,8 +28,9 @@ _BARE = re.compile(r"(?i)^(?:exit code )?-?\d+$|^SIG[A-Z]+$|^[\w.]+Exception$")
 
 
 def render_json(report: Report) -> Optional[str]:
-    """The four keys, or None where the report shows no hang: nothing then deserves to be matched."""
-    if report.verdict.status != "hang":
+    """The four keys, or None where the report shows no hang, or one that nothing tells from others: nothing then deserves to
+    be matched."""
+    if report.verdict.status != "hang" or report.verdict.signature is None:
         return None
     values = (clean(report).verdict.line, "", False, False)
     return json.dumps(dict(zip(KEYS, values)), indent=2) + "\n"
@@ -46,6 +47,11 @@ def render_markdown(report: Report) -> Optional[str]:
 
 def no_hang_sentence(report: Report) -> str:
     """What to say on stderr instead."""
+    if report.verdict.status == "hang":
+        return (
+            "No known-issue JSON: nothing in the dump identifies these locks (no name, no module with a build-id), so the line "
+            "would match other programs' hangs too. With -m FOLDER of the process's own binaries its stacks may."
+        )
     verdict = f"{report.verdict.status} {report.verdict.kind}"
     return f"No known-issue JSON: the verdict is {verdict}, and only a hang's line tells one failure from another."
 
