@@ -58,6 +58,7 @@ def opened(
         found = [(image, search.find(image)) for image in core.images]
         core = replace(core, notes=(*core.notes, *search.notes))
         source = stack.enter_context(Source.of_core(core))
+        source.files_named = search.named
         source.add_files([m for m in (search.memory(image, match) for image, match in found) if m is not None])
         if lldb is not None:
             progress("loading the core in lldb")
@@ -66,7 +67,6 @@ def opened(
                 stack.callback(session.close)
         else:
             process = open_bare(source, found, why_bare or "lldb was not used")
-        process.files_named = search.named
         yield process
 
 

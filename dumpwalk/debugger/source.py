@@ -31,6 +31,8 @@ class Source:
         self.os, self.arch, self.core, self.pid, self.live = system, arch, core, pid, live
         self.memory = memory
         self.code = memory
+        self.files_named: Callable[[str], Sequence[str]] = lambda path: ()
+        """See Process.files_named."""
         self._owned = ExitStack()
 
     @classmethod
@@ -75,6 +77,7 @@ class Source:
             symbols=symbols,
             corefile=self.core,
             debugger_version=debugger_version,
+            files_named=self.files_named,
             live=self.live,
             unwinding=unwinding,
             threads_complete=threads_complete,

@@ -173,6 +173,7 @@ def _from_core(
     modules, files = _core_modules(lldb, target, core, search, source.memory)
     source.add_files(files)
     source.core = replace(core, notes=(*core.notes, *search.notes))
+    source.files_named = search.named
     symbols = LldbSymbols(lldb, target)
     unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
     threads = []

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from typing import Any, Dict, List, Optional, Union
+import string
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import click
 import lldb
@@ -79,7 +80,8 @@ class Subcommand:
     def get_options_definition(self) -> Dict[str, Dict[str, Any]]:
         self._parsed = True
         options = [p for p in self.parameters if isinstance(p, Option)]
-        return {_long(p): _definition(p, position) for position, p in enumerate(options)}
+        letters = _letters(options)
+        return {_long(p): _definition(p, letters[_long(p)]) for p in options}
 
     def get_args_definition(self) -> List[List[Dict[str, Any]]]:
         return [
@@ -132,11 +134,23 @@ def _long(option: Option) -> str:
     return max(option.opts, key=len).lstrip("-")
 
 
-def _definition(option: Option, position: int) -> Dict[str, Any]:
-    """lldb's description of an option. One without a letter gets an unprintable one, which lldb keeps out of its help:
-    without any letter it would give up letters altogether, and take -m for an ambiguous abbreviation."""
-    short = next((o[1] for o in option.opts if len(o) == 2), chr(1 + position))
-    definition: Dict[str, Any] = {"required": False, "help": _help_of(option), "short_option": short}
+def _letters(options: Sequence[Option]) -> Dict[str, str]:
+    """A letter for each option, by its long name: its own, else a capital of its name that is free.
+
+    lldb needs one for each: without any letter it gives up letters altogether, and takes -m for an ambiguous abbreviation;
+    an unprintable one stands as such in what the Tab key lists.
+    """
+    found = {_long(p): short for p in options for short in [next((o[1] for o in p.opts if len(o) == 2), "")] if short}
+    for name in (n for n in map(_long, options) if n not in found):
+        own = [c for c in name if c.isalpha()]
+        wanted = [*(c.upper() for c in own), *own, *string.ascii_letters]
+        found[name] = next(c for c in wanted if c not in found.values())
+    return found
+
+
+def _definition(option: Option, letter: str) -> Dict[str, Any]:
+    """lldb's description of an option."""
+    definition: Dict[str, Any] = {"required": False, "help": _help_of(option), "short_option": letter}
     if option.is_flag:
         return definition
     kind = option.lldb or "eArgTypeName"
