@@ -171,6 +171,8 @@ class Process:
     """Files on this machine that may be the one the process had at a path: the user's modules, the core's folder, the path
     itself. By name alone; nothing is matched."""
     live: bool = False
+    selected: Optional[int] = None
+    """Index of the thread that is selected in a debugger's session; None where there is no session."""
     unwinding: Optional[Unwinding] = field(default=None, repr=False)
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""

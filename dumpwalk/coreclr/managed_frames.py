@@ -8,9 +8,9 @@ interrupted stands at its own address, as the innermost one does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from dumpwalk.core.process import Frame, Module, Process
+from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.words import Unknown
 
@@ -46,11 +46,11 @@ _Found = Tuple[Optional[str], Optional[Module], Optional[int], str]
 """(function, assembly, the code's start, named | token | stub | unnamed | native)."""
 
 
-def name_frames(process: Process, view: ManagedView) -> ManagedFrames:
-    """Put names on managed frames, in place."""
+def name_frames(process: Process, view: ManagedView, threads: Optional[Sequence[Thread]] = None) -> ManagedFrames:
+    """Put names on managed frames, in place: of all threads, or of these."""
     result = ManagedFrames()
     naming = _Naming(view, result)
-    for thread in process.threads:
+    for thread in process.threads if threads is None else threads:
         frames = thread.frames()
         exact = True
         for index, frame in enumerate(frames):

@@ -62,9 +62,12 @@ def process_of_target(
         stack.callback(_selection(process))
         core = _core_of(process)
         if core is not None:
-            yield _from_core(lldb, target, process, core, modules, check, stack)
+            opened = _from_core(lldb, target, process, core, modules, check, stack)
         else:
-            yield _through_lldb(lldb, target, process, check, stack)
+            opened = _through_lldb(lldb, target, process, check, stack)
+        selected = process.GetSelectedThread()
+        opened.selected = int(selected.GetIndexID()) if selected.IsValid() else None
+        yield opened
 
 
 def name_of(process: Process) -> str:

@@ -25,7 +25,7 @@ def assemble(
     facts: Facts, findings: Sequence[Finding], verdict: model.Verdict, path: str, fetch: Any, sha256: Optional[str]
 ) -> Report:
     """The report. `fetch(module)` gives the command that gets a missing module, or None."""
-    frames = _Frames(
+    frames = Frames(
         facts.code.stubs if facts.code is not None else set(),
         facts.process.symbols,
         facts.process.arch.min_instruction,
@@ -59,7 +59,7 @@ def assemble(
     )
 
 
-class _Frames:
+class Frames:
     """Frames by what they show: equal ones are one object, so that ten thousand threads stay small."""
 
     def __init__(self, stubs: Set[int], symbols: core_process.SymbolSource, step: int) -> None:
@@ -117,7 +117,7 @@ def _offset(frame: core_process.Frame) -> Optional[int]:
     return frame.pc - base if base is not None and frame.pc >= base else None
 
 
-def _threads(facts: Facts, frames: _Frames) -> Tuple[Tuple[model.Thread, ...], Tuple[model.Group, ...]]:
+def _threads(facts: Facts, frames: Frames) -> Tuple[Tuple[model.Thread, ...], Tuple[model.Group, ...]]:
     records = {(r.os_tid or 0) & 0xFFFFFFFF: r for r in (facts.managed.threads if facts.managed else ()) if r.os_tid}
     names = facts.thread_names
     waits = {w.thread.index: w for w in facts.waits}
