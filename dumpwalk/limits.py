@@ -23,6 +23,9 @@ NOTE_BYTES = 512 << 20
 IMAGES = 10_000
 """Mapped files in NT_FILE or dyld's list."""
 
+RUNTIME_SEARCH_BYTES = 1 << 30
+"""Captured memory searched for a .NET runtime where no image shows one and the list of files is not to be believed."""
+
 CHAIN_NODES = 2_000_000
 """Nodes walked in all chains of one cache together; a saturated real cache has about 10,000."""
 

@@ -84,8 +84,8 @@ def _stacks(facts: Gathered) -> None:
 def _modules(facts: Gathered) -> None:
     assemblies = [m for m in facts.process.modules if m.name.lower().endswith((".dll", ".exe")) and m.build_id is None]
     modules = [m for m in facts.process.modules if m not in assemblies]
-    if not modules:
-        facts.cover("modules", "none", "the dump lists no module")
+    if all(m.name.startswith("[") for m in modules):
+        facts.cover("modules", "none", "the dump lists no mapped file")
         return
     names = {
         kind: sorted({m.name for m in modules if m.match == kind}) for kind in ("missing", "mismatched", "unverified")
@@ -98,12 +98,16 @@ def _modules(facts: Gathered) -> None:
     if assemblies:
         parts.append("managed assemblies are not needed")
     lacks = names["missing"] or names["mismatched"] or [n for n in names["unverified"] if not n.startswith("[")]
-    facts.cover("modules", "complete" if not lacks else ("partial" if matched else "none"), "; ".join(parts))
+    damaged = facts.process.corefile is not None and facts.process.corefile.files_damaged
+    if damaged:
+        parts.append("the dump's list of files is damaged: others may have been mapped")
+    whole = not lacks and not damaged
+    facts.cover("modules", "complete" if whole else ("partial" if matched else "none"), "; ".join(parts))
 
 
 def _cache(facts: Gathered) -> None:
     if facts.runtime is None:
-        facts.cover("dispatch-cache", "none", "no .NET runtime was found in this process")
+        facts.cover("dispatch-cache", "none", _no_runtime(facts))
         return
     location, cache = facts.location, facts.cache
     if cache is None:
@@ -128,6 +132,14 @@ def _cache(facts: Gathered) -> None:
         facts.cover("dispatch-cache", "complete", why)
 
 
+def _no_runtime(facts: Gathered) -> str:
+    traces = facts.traces
+    if traces is None or (traces.complete and not traces.sentences):
+        return "no .NET runtime was found in this process"
+    said = [*traces.sentences, *([traces.why_not] if traces.why_not else [])]
+    return f"no .NET runtime was found in this process, but: {'; '.join(said)}"
+
+
 def _is_small(facts: Gathered) -> bool:
     core = facts.process.corefile
     return core is not None and core.kind in ("mini", "triage")
@@ -150,6 +162,10 @@ def _locks(facts: Gathered) -> None:
 
 
 def _managed(facts: Gathered) -> None:
+    other = facts.other
+    if other is not None:
+        how = f"a process of {other.name} ({other.how}), whose own locks are not read; {other.advice}"
+        facts.cover("other-runtime", "none", how)
     if facts.runtime is None:
         return
     _managed_code(facts)

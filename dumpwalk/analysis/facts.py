@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
+from dumpwalk.analysis.other_runtimes import OtherLook, OtherRuntime
 from dumpwalk.analysis.results import (
     CacheLook,
     ChainWalks,
@@ -36,6 +37,7 @@ from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.coreclr.traces import Traces
 from dumpwalk.locks.graph import Graph
 from dumpwalk.locks.kind import Reading
 from dumpwalk.locks.waits import Wait
@@ -57,6 +59,11 @@ class Answers:
     @property
     def runtime(self) -> Optional[RuntimeInfo]:
         return self.of(RuntimeView).info
+
+    @property
+    def traces(self) -> Optional[Traces]:
+        """Where no image showed a runtime: what a search of memory for one gave."""
+        return self.of(RuntimeView).traces
 
     @property
     def layouts(self) -> Sequence[Layout]:
@@ -123,6 +130,11 @@ class Answers:
     @property
     def suspension(self) -> Optional[Suspension]:
         return self.of(SuspensionLook).suspension
+
+    @property
+    def other(self) -> Optional[OtherRuntime]:
+        """Another language's runtime, or .NET without CoreCLR; None where there is CoreCLR, or neither."""
+        return self.of(OtherLook).runtime
 
     @property
     def unsettled(self) -> Sequence[Unsettled]:

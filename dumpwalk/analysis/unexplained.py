@@ -22,6 +22,7 @@ from dumpwalk.locks.syscalls import futex_command
 from dumpwalk.locks.waits import Wait
 
 OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED = "owner-unknown", "unexplained-wait", "not-captured"
+OTHER_RUNTIME = "other-runtime"
 _FUTEX_KINDS = ("futex", "condition")
 _FOREIGN_LOCKS = {
     "file-lock": "a lock of a file, whose holder may be another process",
@@ -39,11 +40,11 @@ def unsettled(facts: Answers) -> List[Unsettled]:
     absent = {k.state.address: owner_doubts.unknowns(facts, k) for k in facts.locks if owner_doubts.absent(facts, k)}
     glibc = libc_of(facts.process) != "musl"
     for wait in facts.waits:
-        found = _of_absent(wait, absent) or _of(facts, wait, owned, glibc)
+        found = _of_other_runtime(facts, wait) or _of_absent(wait, absent) or _of(facts, wait, owned, glibc)
         if found is not None:
             group = groups.setdefault((found.reason, found.what), found)
             group.waits.append(wait)
-    order = (OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED)
+    order = (OTHER_RUNTIME, OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED)
     return sorted(groups.values(), key=lambda g: (order.index(g.reason), g.waits[0].thread.index))
 
 
@@ -57,6 +58,15 @@ def sentence_of(group: Unsettled) -> str:
 def ends_by_itself(wait: Wait) -> bool:
     """A futex call with a time limit: its fourth argument."""
     return wait.call.kind == "futex" and len(wait.call.arguments) > 3 and wait.call.arguments[3] != 0
+
+
+def _of_other_runtime(facts: Answers, wait: Wait) -> Optional[Unsettled]:
+    """In a process of another runtime: what that runtime's own locks are made of, semaphores, conditions, words of its own."""
+    if facts.other is None or not wait.call.inside or wait.lock is not None or ends_by_itself(wait):
+        return None
+    if wait.call.kind != "futex" or (wait.target is not None and wait.target.kind != "event"):
+        return None
+    return Unsettled(OTHER_RUNTIME, f"something of {facts.other.name}'s own, which dumpwalk does not read")
 
 
 def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
@@ -126,6 +136,6 @@ def libc_function(threads: List[Thread]) -> Optional[str]:
                 break
             if frame.function and frame.name_source == "symbol":
                 outermost = plain(frame.function).split("@")[0].lstrip("_")
-        if outermost:
+        if outermost and outermost != "syscall":
             counts[outermost] += 1
     return counts.most_common(1)[0][0] if counts else None

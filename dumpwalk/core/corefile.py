@@ -89,6 +89,8 @@ class CoreFile:
     """pr_ppid of an ELF core, in the numbering of its notes."""
     pac_mask: int = 0
     """Bits that pointer authentication uses in code addresses (NT_ARM_PAC_MASK), 0 where there is none."""
+    files_damaged: bool = False
+    """The list of mapped files contradicts itself: files may be missing from it, or wrong."""
 
 
 def held_bytes(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> Tuple[int, int]:

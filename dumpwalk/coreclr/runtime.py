@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.image import Image, ImageSegment, open_image
+from dumpwalk.coreclr.traces import image_base
 
 SHARED, SINGLE_FILE = "shared", "single-file"
 CONTRACT_SYMBOL = "DotNetRuntimeContractDescriptor"
@@ -54,7 +55,8 @@ class RuntimeInfo:
     flavour: Optional[str]
     """shared (libcoreclr) or single-file (linked into the program); None when neither name nor exports tell."""
     located_by: str
-    """name, diaginfo, exports (of a listed module), contents (its descriptors) or scan (of image headers in memory)."""
+    """name, diaginfo, exports (of a listed module), contents (its descriptors), scan (of image headers in memory) or version
+    string (the build's own, in its data)."""
     libc: Optional[str]
     """glibc, musl, apple; None when no module tells."""
     image: Image = field(repr=False)
@@ -74,9 +76,13 @@ class RuntimeInfo:
         return int(self.version.split(".")[0]) if self.version else None
 
 
-def identify(process: Process) -> Optional[RuntimeInfo]:
-    """The process's CoreCLR, or None when no module, export or image header shows one."""
-    found = list(_candidates(process))
+def identify(process: Process, marks: Sequence[int] = ()) -> Optional[RuntimeInfo]:
+    """The process's CoreCLR, or None when no module, export or image header shows one.
+
+    `marks` are addresses of version strings (traces.py): the largest image that holds one is believed where nothing else is.
+    """
+    found = [row for row in _candidates(process) if not is_other_dotnet(row[4])]
+    found = found or [row for row in _by_marks(process, marks) if not is_other_dotnet(row[4])]
     if not found:
         return None
     path, base, file, build_id, image, located_by = found[0]
@@ -102,10 +108,10 @@ def identify(process: Process) -> Optional[RuntimeInfo]:
         info.notes.append(f"another CoreCLR image is loaded too, at {listed}; the one at 0x{base:x} is analysed")
     described, contract = image.symbol(INFO_SYMBOL), image.symbol(CONTRACT_SYMBOL)
     table = image.symbol(DAC_TABLE_SYMBOL)
-    marks = _marks(process, image) if described is None or contract is None else {}
-    info.contract_address = contract.address if contract else marks.get(CONTRACT_SYMBOL)
+    words = _marks(process, image) if described is None or contract is None else {}
+    info.contract_address = contract.address if contract else words.get(CONTRACT_SYMBOL)
     info.dac_table = (table.address, table.size) if table else None
-    described_at = described.address if described else marks.get(INFO_SYMBOL)
+    described_at = described.address if described else words.get(INFO_SYMBOL)
     info.flavour = _flavour(path, image, described_at is not None)
     _find_version(process, info, described_at)
     return info
@@ -153,6 +159,26 @@ def _candidates(process: Process) -> Iterator[_Candidate]:
         if opened is not None and (_exports_runtime(opened) or _marks(process, opened)):
             yield "", base, None, None, opened, "scan"
             return
+
+
+def _by_marks(process: Process, marks: Sequence[int]) -> Iterator[_Candidate]:
+    """The image of a version string, the largest of several: libcoreclr is twice the next one."""
+    best: Optional[Tuple[int, _Candidate]] = None
+    known = {row[1]: row for row in _listed(process)}
+    for mark in marks[: limits.IMAGES]:
+        where = image_base(process, mark)
+        if where is None:
+            continue
+        path, base, end = where
+        _, _, file, build_id = known.get(base, ("", base, None, None))
+        image = open_image(process.memory, base, file) or _headless(process, base)
+        if not image.segments:
+            image.segments.append(ImageSegment(base, end, 0, 0, True, True))
+        size = max(s.end for s in image.segments) - base
+        if best is None or size > best[0]:
+            best = (size, (path, base, file, build_id, image, "version string"))
+    if best is not None:
+        yield best[1]
 
 
 def _captured(process: Process, image: Image) -> Iterator[Tuple[int, bytes]]:
@@ -207,7 +233,18 @@ def _usable_file(module: Module) -> Optional[str]:
     return module.file if module.match == "matched" else None
 
 
+_OTHER_DOTNET = ("DotNetRuntimeDebugHeader", "mono_jit_init", "mono_main")
+"""Exports of NativeAOT programs and of Mono; some of them export a data contract or bear CoreCLR's file name, too."""
+
+
+def is_other_dotnet(image: Image) -> bool:
+    """The image is .NET, but not CoreCLR."""
+    return any(image.symbol(name) is not None for name in _OTHER_DOTNET)
+
+
 def _exports_runtime(image: Image) -> bool:
+    if is_other_dotnet(image):
+        return False
     if image.symbol(DAC_TABLE_SYMBOL) is not None:
         return True
     return any(image.symbol(name) is not None for name in (INFO_SYMBOL, CONTRACT_SYMBOL, _HOSTING_SYMBOL))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Tuple
 
 from dumpwalk.core.process import Process
@@ -11,6 +11,7 @@ from dumpwalk.coreclr.dac_table import DacTable, read_dac_table
 from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
+from dumpwalk.coreclr.traces import Traces, search
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,18 @@ class RuntimeView:
     table: Optional[DacTable] = None
     managed: Optional[ManagedView] = None
     """Managed code and objects by name; reads when it is asked."""
+    traces: Optional[Traces] = None
+    """Where no image showed a runtime: what a search of memory for one gave."""
 
 
 def read_runtime(process: Process) -> RuntimeView:
     """Never raises on damaged memory; what lacks is None."""
-    info = identify(process)
+    info, traces = identify(process), None
     if info is None:
-        return without_runtime(process)
+        traces = search(process)
+        info = identify(process, traces.marks)
+    if info is None:
+        return replace(without_runtime(process), traces=traces)
     contract = read_contract(process, info)
     libc = info.libc
     if libc is None and contract.contract is not None and process.os == "linux":
@@ -44,6 +50,7 @@ def read_runtime(process: Process) -> RuntimeView:
         contract=contract,
         table=read_dac_table(process, info),
         managed=ManagedView(process, info, contract=contract),
+        traces=traces,
     )
 
 

@@ -55,6 +55,8 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         sentences.append(f"the list of threads is cut: {len(told.threads)} could be read, there were more")
     if told.thread_limit:
         sentences.append(f"only the first {limits.THREADS} threads were read")
+    if told.files_damaged:
+        sentences.append("the list of mapped files is damaged: its count does not fit its entries and names")
     if odd or len(plausible) < len(headers):
         sentences.append(f"{odd + len(headers) - len(plausible)} segments overlap others or have absurd sizes")
     memory = FileMemory(file, segments)
@@ -99,6 +101,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         else (),
         threads_cut=bool(told.cut or told.thread_limit),
         pac_mask=told.pac_mask,
+        files_damaged=told.files_damaged,
     )
 
 

@@ -80,6 +80,8 @@ class ElfNotes:
     cut: bool = False
     """The notes end in the middle of one: the file is truncated, or a size in it is wrong."""
     thread_limit: bool = False
+    files_damaged: bool = False
+    """NT_FILE's count does not fit its entries and names."""
 
 
 class _Registers(collections.abc.Mapping[str, int]):
@@ -138,6 +140,7 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
                 into.auxv.update(zip(words[::2], words[1::2]))
             elif kind == NT_FILE:
                 into.mappings.extend(_mappings(body))
+                into.files_damaged = into.files_damaged or not _files_whole(body)
             elif kind == NT_SIGINFO and len(body) >= 24 and len(into.signals) < limits.THREADS:
                 signal, _, code, _, sender = struct.unpack_from("<iiiii", body, 0)
                 (address,) = struct.unpack_from("<Q", body, 16)
@@ -165,6 +168,18 @@ def _mappings(body: Bytes) -> List[Mapping]:
         if start < end:
             found.append(Mapping(start, end, offset, _text(names[index])))
     return found
+
+
+def _files_whole(body: Bytes) -> bool:
+    """The count, that many entries, then that many names, each with its NUL, and nothing behind them (fs/binfmt_elf.c);
+    createdump pads with NULs."""
+    if len(body) < 16:
+        return False
+    (count,) = struct.unpack_from("<Q", body, 0)
+    if count > (len(body) - 16) // 25:
+        return False
+    names = bytes(body[16 + 24 * count :]).split(b"\0", count)
+    return len(names) > count and not names[count].strip(b"\0")
 
 
 def _text(raw: bytes) -> str:

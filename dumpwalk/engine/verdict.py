@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.coverage import unexplained
-from dumpwalk.analysis.facts import Facts
-from dumpwalk.analysis.unexplained import NOT_CAPTURED, OWNER_UNKNOWN, UNKNOWN_KIND, sentence_of
+from dumpwalk.analysis.facts import Facts, Unsettled
+from dumpwalk.analysis.unexplained import NOT_CAPTURED, OTHER_RUNTIME, OWNER_UNKNOWN, UNKNOWN_KIND, sentence_of
 from dumpwalk.claims.model import Finding, Verdict
 from dumpwalk.claims.words import Status
 from dumpwalk.core.names import plural
@@ -37,10 +37,14 @@ def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
         kind, sentence, headline = lacking
         picture = next((f for f in findings if f.status == "inconclusive"), None)
         return _verdict("inconclusive", kind, sentence, picture.title if picture else headline, picture)
-    sentence = _SCOPE if facts.runtime is not None else _SCOPE_NATIVE
-    headline = "Nothing stuck was found in native locks" + (
-        ", managed locks and the dispatch cache." if facts.runtime is not None else "; the process has no .NET runtime."
-    )
+    if facts.runtime is not None:
+        sentence, rest = _SCOPE, ", managed locks and the dispatch cache."
+    elif facts.other is not None:
+        sentence = f"nothing stuck in native locks; locks of {facts.other.name} are not looked at"
+        rest = f"; this is a process of {facts.other.name}, whose own locks are not looked at."
+    else:
+        sentence, rest = _SCOPE_NATIVE, "; the process has no .NET runtime."
+    headline = f"Nothing stuck was found in native locks{rest}"
     return _verdict("none", "nothing-stuck", sentence, headline)
 
 
@@ -49,6 +53,17 @@ def _verdict(status: Status, kind: str, sentence: str, headline: str, finding: O
     line = f"dumpwalk-verdict: {status} {kind}: {sentence} [sig {signature or '-'}]"
     decided = finding.id if finding is not None else None
     return Verdict(status, kind, sentence, signature, line, EXIT_CODES[status], headline, decided)
+
+
+def _of_waits(facts: Facts, group: Unsettled) -> Tuple[str, str, str]:
+    if group.reason == OTHER_RUNTIME and facts.other is not None:
+        return (
+            "other-runtime",
+            "threads wait in another language's runtime, whose locks dumpwalk does not read",
+            f"This is a process of {facts.other.name}: {sentence_of(group)}; {facts.other.advice}.",
+        )
+    kind, sentence = _UNSETTLED[group.reason]
+    return kind, sentence, f"{sentence_of(group)}."
 
 
 def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
@@ -107,7 +122,24 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
                     "The dispatch cache was not found, so it cannot be called healthy.",
                 )
             )
-    problems += [(*_UNSETTLED[group.reason], f"{sentence_of(group)}.") for group in facts.unsettled]
+    traces = facts.traces if facts.runtime is None else None
+    if traces is not None and traces.sentences and facts.other is None:
+        problems.append(
+            (
+                "not-found",
+                "the process shows traces of a .NET runtime, which was not found",
+                f"No .NET runtime was found, but {traces.sentences[0]}; its locks and cache were not read.",
+            )
+        )
+    elif traces is not None and not traces.complete:
+        problems.append(
+            (
+                "not-found",
+                "whether the process has a .NET runtime cannot be told",
+                f"Whether the process has a .NET runtime cannot be told: {traces.why_not}.",
+            )
+        )
+    problems += [_of_waits(facts, group) for group in facts.unsettled]
     locks = cover.get("locks")
     if locks is not None and locks.status != "complete" and not facts.unsettled:
         problems.append(

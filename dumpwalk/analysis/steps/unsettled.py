@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dumpwalk.analysis.facts import Gathered
+from dumpwalk.analysis.other_runtimes import OtherLook
 from dumpwalk.analysis.results import LockLook, UnsettledWaits
 from dumpwalk.analysis.step import Step
 from dumpwalk.analysis.unexplained import unsettled
@@ -16,7 +17,7 @@ STEP = Step(
     name="unsettled waits",
     rank=130,
     gives=UnsettledWaits,
-    needs=(LockLook,),
+    needs=(LockLook, OtherLook),
     look=_look,
     instead=lambda known: UnsettledWaits(()),
     timed=False,

@@ -1,0 +1,22 @@
+"""Whose runtime it is where it is not CoreCLR's."""
+
+from __future__ import annotations
+
+from dumpwalk.analysis.facts import Gathered
+from dumpwalk.analysis.other_runtimes import OtherLook, recognise
+from dumpwalk.analysis.step import Step
+from dumpwalk.coreclr.runtime_view import RuntimeView
+
+
+def _look(known: Gathered) -> OtherLook:
+    return OtherLook(recognise(known.process) if known.of(RuntimeView).info is None else None)
+
+
+STEP = Step(
+    name="other runtimes",
+    rank=15,
+    gives=OtherLook,
+    needs=(RuntimeView,),
+    look=_look,
+    instead=lambda known: OtherLook(None),
+)
