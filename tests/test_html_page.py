@@ -240,8 +240,8 @@ def test_several_cores_have_a_table_first_then_a_section_each():
     page = parse(raw)
     table = page.all("table", class_="verdicts")[0]
     rows = [row.text for row in table.all("tr")][1:]
-    assert [row.split()[0] for row in rows] == ["core.13767", "cores/bad", "core.13767"]
-    assert "It is not a core dump <b>." in rows[1] and "NOT ANALYSED" in rows[1]
+    assert [row.split()[0] for row in rows] == ["core.13767", "core.13767", "cores/bad"]
+    assert "It is not a core dump <b>." in rows[2] and "NOT ANALYSED" in rows[2]
     sections = [e for e in page.all("section") if e["id"].startswith("core-")]
     assert [section["id"] for section in sections] == ["core-1", "core-2", "core-3"]
     ids = [element["id"] for element in page.walk() if element["id"]]

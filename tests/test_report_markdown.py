@@ -373,8 +373,8 @@ def test_summary_holds_every_core_and_its_signature() -> None:
     plain = summary.render_text(entries)
     for entry in entries:
         if isinstance(entry, Report):
-            assert f"\n{entry.verdict.line}\n" in plain
-            assert entry.verdict.line in text
+            assert f": {entry.verdict.line}\n" in plain
+            assert entry.verdict.line in text or f"`{entry.verdict.signature}`" in text  # or told by one like it
     assert "Not analysed: broken" in plain
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", plain)
 

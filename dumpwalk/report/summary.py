@@ -1,20 +1,25 @@
-"""Several cores in one report: a table of verdicts first, then one report each; a core that failed has its row too."""
+"""Several cores in one report: a table of verdicts first, by severity, then one full report for each signature; a core that
+failed has its row too."""
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
-from dumpwalk.report import markdown, text
+from dumpwalk.report import markdown, several, text
 from dumpwalk.report.escape import clean
 from dumpwalk.report.markdown_escape import code, prose, table
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import count, plural
+from dumpwalk.report.several import Entry, Told
 from dumpwalk.report.text_page import Page, shorten
 
-Entry = Union[Report, FailedCore]
 RANK = (10, 11, 12, 0)
 """Exit codes, the most telling first; a core that could not be analysed counts as 12."""
 TABLE_ROWS = 200
+LEAST_BYTES = 1_500
+"""Of a report in Markdown: where not all get that much, the first ones do and the others are left out."""
+NAMED = 20
+"""Cores that are named of those that show the same as another."""
 
 
 def exit_code(entries: Sequence[Entry]) -> int:
@@ -48,7 +53,7 @@ def overview(entries: Sequence[Entry]) -> str:
     """`3 cores: 2 hang, 1 not analysed`."""
     counts: Dict[str, int] = {}
     for entry in entries:
-        status = entry.verdict.status if isinstance(entry, Report) else "not analysed"
+        status = several.status_of(entry)
         counts[status] = counts.get(status, 0) + 1
     order = ["hang", "suspicious", "inconclusive", "none", "not analysed"]
     known = sorted(counts, key=lambda s: order.index(s) if s in order else len(order))
@@ -58,8 +63,10 @@ def overview(entries: Sequence[Entry]) -> str:
 
 def render_text(entries: Sequence[Entry], width: int = text.DEFAULT_WIDTH, color: bool = False,
                 part: Callable[[Report, int, bool], str] = text.render) -> str:  # fmt: skip
-    """The table, then the cores in the order given. `part` renders one report; its verdict line ends each section."""
-    entries = [clean(entry) for entry in entries]
+    """The table, then one section for each signature. `part` renders one report; verdict lines end each section, one for each
+    core, with its name in front."""
+    entries = several.by_severity([clean(entry) for entry in entries])
+    names = several.names(entries)
     page = Page(width, color)
     page.raw(page.style(overview(entries), bold=True))
     page.blank()
@@ -79,21 +86,25 @@ def render_text(entries: Sequence[Entry], width: int = text.DEFAULT_WIDTH, color
         for signature, sentence, number in told:
             page.say(f"{plural(number, 'core')}: {sentence}", f"  {signature}  ")
     out = [page.finish(None)]
-    for entry in entries:
-        title = entry.path if isinstance(entry, FailedCore) else entry.dump.path
+    for told_one in several.told(entries):
+        entry = told_one.entry
+        title = several.path_of(entry)
         out.append(f"\n{'=' * min(page.width, 100)}\n{page.style(title, bold=True)}\n\n")
         if isinstance(entry, FailedCore):
             failed = Page(width, color)
             failed.say(f"Not analysed: {entry.error}", "")
             out.append(failed.finish(None))
         else:
-            out.append(part(entry, width, color))
+            out.append(part(several.with_name(entry, names[title]), width, color))
+            out += [several.with_name(r, names[r.dump.path]).verdict.line + "\n" for r in told_one.like]
     return "".join(out)
 
 
 def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTES) -> str:
-    """The table, then as much of each report as the rest of the budget allows; never more than `max_bytes`."""
-    entries = [clean(entry) for entry in entries]
+    """The table, then as much of one report for each signature as the rest of the budget allows, hangs first; never more than
+    `max_bytes`."""
+    entries = several.by_severity([clean(entry) for entry in entries])
+    names = several.names(entries)
     head = _markdown_head(entries, TABLE_ROWS)
     rows = TABLE_ROWS
     while len(head.encode()) > max_bytes and rows:
@@ -103,11 +114,15 @@ def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTE
         head = f"## {overview(entries)}\n"
     left = max_bytes - len(head.encode())
     out = [head]
-    reports = [entry for entry in entries if isinstance(entry, Report)]
-    for number, report in enumerate(reports):
-        share = left // (len(reports) - number)
-        title = f"\n---\n\n**Core** {code(report.dump.path)}\n\n"
-        section = title + markdown.render(report, share - len(title.encode()))
+    told = several.told(entries)
+    reports = [(t, t.entry) for t in told if isinstance(t.entry, Report)]
+    statuses = [report.verdict.status for _, report in reports]
+    for number, (told_one, report) in enumerate(reports):
+        alike = statuses[number:].count(statuses[number])  # those of the next severity get what these leave
+        share = max(left // alike, min(left, LEAST_BYTES))
+        path = report.dump.path
+        title = f"\n---\n\n**Core** {code(path)}\n\n" + "".join(_same(told_one))
+        section = title + markdown.render(several.with_name(report, names[path]), share - len(title.encode()))
         size = len(section.encode("utf-8", "replace"))
         if size <= share:
             out.append(section)
@@ -117,6 +132,13 @@ def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTE
         if len(note.encode()) <= left:
             out.append(note)
     return "".join(out)
+
+
+def _same(told: Told) -> Iterator[str]:
+    if told.like:
+        named = ", ".join(code(report.dump.path) for report in told.like[:NAMED])
+        more = f" and {len(told.like) - NAMED:,} more" if len(told.like) > NAMED else ""
+        yield f"{plural(len(told.like), 'more core')} show{'s' if len(told.like) == 1 else ''} the same: {named}{more}\n\n"
 
 
 def _markdown_head(entries: Sequence[Entry], rows: int) -> str:

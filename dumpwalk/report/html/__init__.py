@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dumpwalk import __version__
-from dumpwalk.report import summary
+from dumpwalk.report import several, summary
 from dumpwalk.report.escape import clean
 from dumpwalk.report.html.core import Core, Failed
 from dumpwalk.report.html.marks import inferred, named
@@ -36,8 +36,11 @@ def render(outcomes: Sequence[Entry]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     single = len(outcomes) == 1
-    entries = [clean(entry) for entry in outcomes]
+    entries = several.by_severity([clean(entry) for entry in outcomes])
     cores = [_view(entry, 0 if single else number) for number, entry in enumerate(entries, 1)]
+    told = several.told(entries)
+    by_entry = {id(entry): core for entry, core in zip(entries, cores)}
+    section_of = {by_entry[id(e)].anchor: by_entry[id(t.entry)].anchor for t in told for e in (t.entry, *t.like)}
     distinct = len({core.file for core in cores}) == len(cores)
     template = _environment().get_template("page.html.j2")
     page: str = template.render(
@@ -45,6 +48,8 @@ def render(outcomes: Sequence[Entry]) -> str:
         style=Markup(style),
         script=Markup(script),
         cores=cores,
+        told=[by_entry[id(one.entry)] for one in told],
+        section_of=section_of,
         single=single,
         names={core.anchor: core.file if distinct else core.path for core in cores},
         title=_title(cores, single),
