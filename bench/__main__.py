@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
+from bench import names as names_of
 from bench import scan, stacks, table
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
@@ -60,6 +61,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if name in measured:
             told = case(name, options.sample_modules)
             print(stacks.sentence(name, stacks.measure(told.core, told.modules, options.runs)))
+    for name in ("hang-self", "net9-hang-self", "net10-sample"):
+        if name in measured:
+            told = case(name, options.sample_modules)
+            print(names_of.sentence(name, names_of.measure(told.core, told.modules, options.runs)))
     if options.all:
         print(_fifty(case("hang-self")))
     return 0

@@ -56,7 +56,7 @@ def _once(core: Path, modules: Sequence[Path], lldb: Optional[Any]) -> tuple:
         runtime = identify(process)
         if runtime is not None:
             attach(process, ManagedView(process, runtime))
-        Completion.complete = timed  # type: ignore[method-assign]
+        Completion.complete = timed  # type: ignore[method-assign, assignment]
         try:
             began = time.process_time()
             frames = sum(len(thread.frames()) for thread in process.threads)

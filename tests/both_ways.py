@@ -37,7 +37,7 @@ def frames(process: Process) -> Dict[str, Any]:
 
 def main(names: List[str]) -> None:
     lldb = import_lldb(discover())
-    found = {}
+    found: Dict[str, List[Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             found[name] = []
