@@ -185,3 +185,6 @@ STACK_BYTES = 16 << 20
 
 FINDINGS = 200
 """Findings of one kind that are told in full; the coverage says that there are more. Real processes have a handful."""
+
+CYCLES_SHARING = 64
+"""Circular chains of one cache that are listed, those that run into one loop included; the rest are counted as damage."""

@@ -105,3 +105,19 @@ def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:
     assert {tids[a.thread] for a in finding.actors if a.role == "holder"} == {TRUTH["spinner_tid"]}
     assert len([a for a in finding.actors if a.role == "waiter"]) == len(TRUTH["waiters"]) - 1
     assert "is stuck on the same loop too, without the lock" in " ".join(finding.summary)
+
+
+def test_two_buckets_that_lead_into_one_loop_are_told_apart_by_the_key() -> None:
+    """The other bucket's number is lower, so its chain is walked first; the spinner looks for a key of its own bucket."""
+    bucket, other = TRUTH["bucket"], 3
+    assert other < bucket
+    report = _report({int(TRUTH["table"], 16) + 8 * other: LAST}, [])
+    assert report.dispatch_cache is not None
+    cycles = {c.bucket: c for c in report.dispatch_cache.cycles}
+    assert set(cycles) == {other, bucket}
+    assert (cycles[other].tail, len(cycles[bucket].tail)) == ((), len(TRUTH["chain"]) - 1)
+    finding = report.findings[0]
+    assert finding.buckets == (bucket,) and f"following bucket {bucket} of" in finding.summary[0]
+    assert report.verdict.signature == "4fd21060"
+    told = [v for v in report.dispatch_cache.violations if v.kind == "shared-node"]
+    assert [(v.bucket, f"bucket {other}" in v.detail) for v in told] == [(bucket, True)]

@@ -93,6 +93,17 @@ class CacheWalk:
     links: int = 0
     """Words at +0x18 that led to a node of the same bucket or to the sentinel: they confirm where pNext is."""
 
+    _loops: Dict[int, Dict[int, int]] = field(default_factory=dict, repr=False, compare=False)
+
+    def loop_of(self, memory: Memory, cycle: ChainCycle) -> Dict[int, int]:
+        """Every element of a loop and its place in it, counted from the entry; made once for each loop."""
+        key = min(e.address for e in cycle.nodes)
+        known = self._loops.get(key)
+        if known is None or cycle.entry not in known:
+            known = {e[0]: at for at, e in enumerate(loop_elements(memory, cycle))}
+            self._loops[key] = known
+        return known
+
     @property
     def walked(self) -> str:
         return "partial" if self.unknown_buckets or self.limited else "complete"
@@ -276,6 +287,9 @@ def _record_end(
             )
             return
         other = _chain_holding(memory, slots, bucket, end.at, result)
+        shared = _leads_into_a_loop(memory, bucket, head, order, end.at, result)
+        if shared is not None:
+            result.cycles.append(shared)
         result.ends[bucket] = Termination("shared", end.at, end.length)
         element = read_element(memory, end.at)
         home = bucket_of(element.mt, element.token) if element else None
@@ -316,6 +330,37 @@ def _addresses(memory: Memory, head: int, count: int) -> List[int]:
 def _typed(memory: Memory, addresses: Sequence[int]) -> Tuple[Element, ...]:
     elements = (read_element(memory, a) for a in addresses[: limits.CYCLE_NODES])
     return tuple(e for e in elements if e is not None)
+
+
+def _leads_into_a_loop(
+    memory: Memory, bucket: int, head: int, order: List[int], at: int, result: CacheWalk
+) -> Optional[ChainCycle]:
+    """The same loop as this bucket's chain reaches it, where the chain that it runs into is circular: with its own head, its
+    own elements before the loop, and the element of the loop where it enters."""
+    if len(result.cycles) >= limits.CYCLES_SHARING:
+        return None
+    for known in result.cycles:
+        loop = result.loop_of(memory, known)
+        place = loop.get(at)
+        if place is None and at not in known.before:
+            continue
+        before = list(order)
+        if place is None:
+            before += known.before[known.before.index(at) :]
+            place = loop[known.entry]
+        ring = list(loop)
+        turned = ring[place:] + ring[:place]
+        return ChainCycle(
+            bucket,
+            head,
+            turned[0],
+            _typed(memory, turned),
+            _typed(memory, before),
+            tuple(before),
+            length=len(turned),
+            last=_typed(memory, turned[-1:])[0],
+        )
+    return None
 
 
 def _chain_holding(memory: Memory, slots: Sequence[int], before: int, wanted: int, result: CacheWalk) -> Optional[int]:

@@ -8,12 +8,14 @@ the cycle is as good: only Insert and PromoteChainEntry walk under that lock (vi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Sequence, Tuple
 
+from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.dispatch.audit import CacheWalk, ChainCycle, loop_elements
 from dumpwalk.coreclr.dispatch.loops import CHAIN_STUB, INSERT, PROMOTE_ENTRY, WalkLoop, walk_loop_at
+from dumpwalk.coreclr.dispatch.token_hash import bucket_of
 from dumpwalk.coreclr.layouts import NODE_NEXT
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait
@@ -88,14 +90,28 @@ def find_walkers(
     """All threads that run in a chain-walk loop or hold a cycle's node while they are not in a system call."""
     found = []
     memory = process.memory
-    nodes = {e[0]: cycle for cycle in (walk.cycles if walk else ()) for e in loop_elements(memory, cycle)}
+    nodes: Dict[int, ChainCycle] = {}
+    for cycle in walk.cycles if walk else ():
+        for element in loop_elements(memory, cycle):
+            nodes.setdefault(element[0], cycle)
     for wait in waits:
         if wait.call.inside:
             continue
         walker = _walker(process, wait, nodes, lock)
         if walker is not None:
-            found.append(walker)
+            found.append(_in_its_bucket(memory, walker, walk))
     return found
+
+
+def _in_its_bucket(memory: Memory, walker: Walker, walk: Optional[CacheWalk]) -> Walker:
+    """Where several buckets lead into one loop, the walker is in that of the key it looks for."""
+    if walker.cycle is None or walker.key is None or walk is None:
+        return walker
+    bucket = bucket_of(*walker.key)
+    for own in walk.cycles:
+        if own.bucket == bucket and any(e[0] == walker.cycle.entry for e in loop_elements(memory, own)):
+            return replace(walker, cycle=own)
+    return walker
 
 
 def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]) -> Optional[Walker]:
@@ -105,7 +121,7 @@ def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]
     loop = walk_loop_at(process.code, process.arch, pc)
     code_known = process.code.read(pc, 1) is not None
     name, source = _function(thread, loop)
-    owns = bool(lock and lock.owner_tid and _same(lock.owner_tid, thread.tid) and thread.tid_source != "synthetic")
+    owns = bool(lock and lock.owner_tid and process.thread_by_tid(lock.owner_tid) is thread)
     register, cursor = _cursor(process, thread, loop, nodes)
     if loop is None and name is None and (cursor is None or (code_known and not owns)):
         return None
@@ -118,10 +134,6 @@ def _walker(process: Process, wait: Wait, nodes: dict, lock: Optional[LockState]
         inside = any(e[1:3] == key for e in loop_elements(process.memory, cycle))
     unknown = lock is None or (bool(lock.locked) and thread.tid_source == "synthetic")
     return Walker(thread, loop, name, source, register, cursor, cycle, owns, key, inside, code_known, unknown)
-
-
-def _same(owner: int, tid: Optional[int]) -> bool:
-    return tid is not None and owner & 0xFFFFFFFF == tid & 0xFFFFFFFF
 
 
 def _function(thread: Thread, loop: Optional[WalkLoop]) -> Tuple[Optional[str], str]:

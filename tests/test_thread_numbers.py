@@ -1,0 +1,125 @@
+"""Whose number a lock names, and whether all threads are there: real cores with their notes changed, nothing else."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Callable, Dict, List, Tuple
+
+import pytest
+
+from dumpwalk.debugger.open import opened
+from dumpwalk.engine.run import analyze_process
+from dumpwalk.report.model import Report
+from tests.conftest import truth_of, unpack_core
+from tests.fuzz.dump_bytes import DumpBytes, parse
+
+NT_PRSTATUS = 1
+Change = Callable[[bytearray, DumpBytes], None]
+
+
+def _report(name: str, change: Change, folder: Path) -> Report:
+    data = bytearray(unpack_core(name).read_bytes())
+    change(data, parse(bytes(data)))
+    core = folder / "changed.core"
+    core.write_bytes(data)
+    with opened(str(core), why_bare="a test without lldb") as process:
+        return analyze_process(process, "changed.core")
+
+
+def _at(note: Tuple[int, int], offset: int) -> int:
+    """File offset of a field of a CORE note's body (its owner takes 8 bytes behind the header of 12)."""
+    return note[0] + 20 + offset
+
+
+def renumbered(add: int) -> Change:
+    """The notes as another pid namespace numbers them: gdb writes those of its own."""
+
+    def change(data: bytearray, dump: DumpBytes) -> None:
+        for note in dump.notes:
+            (kind,) = struct.unpack_from("<I", data, note[0] + 8)
+            offset = {1: 32, 3: 24}.get(kind)
+            if offset is not None and data[note[0] + 12 : note[0] + 16] == b"CORE":
+                (number,) = struct.unpack_from("<i", data, _at(note, offset))
+                struct.pack_into("<i", data, _at(note, offset), number + add)
+
+    return change
+
+
+def note_of(tid: int, dump: DumpBytes) -> Tuple[int, int]:
+    return next(t.span for t in dump.threads if t.tid == tid)
+
+
+def with_number(tid: int, number: int) -> Change:
+    return lambda data, dump: struct.pack_into("<i", data, _at(note_of(tid, dump), 32), number)
+
+
+def without_note(tid: int) -> Change:
+    """Its PRSTATUS has another type: the thread is lost to every reader."""
+    return lambda data, dump: struct.pack_into("<I", data, note_of(tid, dump)[0] + 8, 0x7777)
+
+
+def _coverage(report: Report, area: str) -> Tuple[str, str]:
+    return next((c.status, c.why) for c in report.coverage if c.area == area)
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("native-abba", (10, "lock-cycle")),
+        ("native-three", (10, "lock-cycle")),
+        ("native-orphaned", (10, "lock-orphaned")),
+        ("native-convoy", (0, "nothing-stuck")),
+        ("hang-self-gcore", (10, "dispatch-cache-cycle")),
+    ],
+)
+def test_notes_of_another_namespace_are_translated(name: str, verdict: Tuple[int, str], tmp_path: Path) -> None:
+    plain = _report(name, lambda data, dump: None, tmp_path)
+    report = _report(name, renumbered(20000), tmp_path)
+    assert (report.verdict.exit_code, report.verdict.kind) == verdict
+    assert report.verdict.line == plain.verdict.line
+    status, why = _coverage(report, "threads")
+    assert status == "complete" and "another pid namespace" in why
+    assert [t.tid for t in report.threads] == [(t.tid or 0) + 20000 for t in plain.threads]
+    owners: List[Dict[str, object]] = [
+        {k.address: (k.owner.tid, k.owner.thread) for k in r.locks if k.owner} for r in (plain, report)
+    ]
+    assert owners[0] == owners[1] != {}
+
+
+@pytest.mark.parametrize("change", ["lost", "one bit", "another's"])
+def test_owner_whose_note_is_damaged_is_not_gone(change: str, tmp_path: Path) -> None:
+    truth = truth_of("native-convoy")
+    owner = truth["locks"]["queue_lock"]["owner_tid"]
+    other = next(t for t in truth["threads"].values() if t != owner)
+    done = {
+        "lost": without_note(owner),
+        "one bit": with_number(owner, owner ^ 0x40),
+        "another's": with_number(owner, other),
+    }[change]
+    report = _report("native-convoy", done, tmp_path)
+    assert report.verdict.exit_code == 12
+    assert not [f for f in report.findings if f.status in ("hang", "suspicious")]
+    assert _coverage(report, "threads")[0] == "partial"
+
+
+def test_deadlock_with_one_damaged_note_is_not_two_orphans(tmp_path: Path) -> None:
+    tid = truth_of("native-abba")["locks"]["lock_a"]["owner_tid"]
+    report = _report("native-abba", with_number(tid, tid + 7), tmp_path)
+    assert report.verdict.exit_code == 12
+    assert {f.confidence for f in report.findings if f.kind == "lock-orphaned"} == {"unresolved"}
+
+
+def test_control_blocks_that_say_other_numbers_are_not_believed_against_each_other(tmp_path: Path) -> None:
+    """One thread's own record is overwritten in memory: its number is disputed, no claim rests on it."""
+    truth = truth_of("native-orphaned")
+    writer = truth["threads"]["writer-one"]
+
+    def change(data: bytearray, dump: DumpBytes) -> None:
+        thread = next(t for t in dump.threads if t.tid == writer)
+        offset = dump.offset_of(thread.value("fs_base") + 0x2D0, 4)
+        assert offset is not None
+        struct.pack_into("<i", data, offset, truth["locks"]["ledger_lock"]["owner_tid"])
+
+    report = _report("native-orphaned", change, tmp_path)
+    assert report.verdict.exit_code == 12 and report.verdict.status == "inconclusive"
