@@ -1,7 +1,8 @@
 """lock-contention: a lock with an owner that is there, and others that wait for it, in no deadlock.
 
-A note, never a verdict: one snapshot has no durations. That the owner can go on is said only where it is shown: it runs,
-or it waits for a time. Of all other owners the note says what they do and no more.
+A note where the owner runs or waits for a time: one snapshot has no durations. An owner that waits itself, without a
+time limit, for something that nobody is known to end (an event, a semaphore, a sleep without end) makes the answer
+inconclusive: that may be the hang, or it may be a moment's pause.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dumpwalk.locks.waits import Wait
 
 KIND = "lock-contention"
 SENTENCE = "threads wait for a lock that another thread holds"
+ENDLESS_SENTENCE = "the owner of a lock that others wait for waits itself, and nothing shows who would end that"
 _CAN, _CAN_THEN = "can still go on", "can go on then"
 
 
@@ -40,6 +42,7 @@ def detect(facts: Facts) -> List[Finding]:
 def _finding(facts: Facts, lock: LockFact, owner: Thread, wait: Optional[Wait]) -> Finding:
     waiting = [w.thread for w in lock.waiters]
     doing, going_on = _doing(facts, owner, wait)
+    endless = wait is not None and _without_end(facts, wait)
     shown = going_on in (_CAN, _CAN_THEN)
     frame = wording.place(facts, owner)
     evidence = [
@@ -72,7 +75,7 @@ def _finding(facts: Facts, lock: LockFact, owner: Thread, wait: Optional[Wait]) 
         ),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
-        status="none",
+        status="inconclusive" if endless else "none",
         summary=(
             f"{wording.person(facts, owner)} holds {lock.label} and {doing}{frame}; {wording.thread_words(waiting)} {many} for it.",
             *limits_told,
@@ -107,6 +110,8 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
         label = other.label if other is not None else f"lock 0x{wait.lock.address:x}"
         until = f" ({time_limit(facts.process, wait.call) or 'with a time-out'})" if wait.timed else ""
         return f"waits for {label} itself{until}", f"waits for {label} itself{until}"
+    if wait.kind == "sleep" and wait.call.kind != "sleep" and not wait.timed:
+        return "sleeps without a time limit", "sleeps without a time limit"
     if wait.kind in ("sleep", "timed-wait") or wait.timed:
         until = time_limit(facts.process, wait.call)
         return f"is in a wait that ends by itself ({wait.kind}{', ' + until if until else ''})", _CAN_THEN
@@ -118,6 +123,20 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
         f"is in a wait that nothing here explains ({wait.kind})",
         "is in a wait of which it is not known whether it ends",
     )
+
+
+def _without_end(facts: Facts, wait: Wait) -> bool:
+    """An untimed wait that the graph does not follow any further, for nothing outside of the process: of any thread it may be
+    the business to end it."""
+    if not wait.call.inside or wait.lock is not None or wait.timed or wait.call.kind in ("sleep", "timed-wait"):
+        return False
+    if (
+        wait.kind in _OUTSIDE
+        or wait.call.kind in _OUTSIDE
+        or (wait.target is not None and wait.target.kind == "external")
+    ):
+        return False
+    return wait.target is None or not any(e.source == wait.target for e in facts.graph.edges)
 
 
 def _fatal_signal(facts: Facts, thread: Thread) -> Optional[str]:
@@ -140,4 +159,10 @@ def _time_limits(facts: Facts, lock: LockFact) -> List[str]:
     return [f"The {waits} {wording.thread_words([w.thread for w in timed])} {end}: {told}."]
 
 
-DETECTOR = Detector(KIND, 95, {"none": SENTENCE}, "a note", detect)
+DETECTOR = Detector(
+    KIND,
+    95,
+    {"none": SENTENCE, "inconclusive": ENDLESS_SENTENCE},
+    "a note; inconclusive (12) where the owner waits",
+    detect,
+)

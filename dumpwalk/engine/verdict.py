@@ -23,6 +23,9 @@ _UNSETTLED = {
     NOT_CAPTURED: ("not-captured", "some threads wait for something that is not in the dump"),
 }
 
+_OWNER_WAITS = "lock-contention"
+"""The kind whose inconclusive findings lack a proof in the dump itself, not in what was read of it."""
+
 _SCOPE = "nothing stuck in native locks, managed locks and the dispatch cache"
 _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
 
@@ -32,7 +35,7 @@ def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
     for finding in findings:
         if finding.status in ("hang", "suspicious"):
             return _verdict(finding.status, finding.kind, finding.sentence or finding.title, finding.title, finding)
-    lacking = _lacking(facts)
+    lacking = _lacking(facts, findings)
     if lacking is not None:
         kind, sentence, headline = lacking
         picture = next((f for f in findings if f.status == "inconclusive"), None)
@@ -66,7 +69,7 @@ def _of_waits(facts: Facts, group: Unsettled) -> Tuple[str, str, str]:
     return kind, sentence, f"{sentence_of(group)}."
 
 
-def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
+def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, str, str]]:
     """(kind, sentence, headline) of the first thing that is missing for an answer, or None."""
     core = facts.process.corefile
     cover = {c.area: c for c in facts.coverage}
@@ -140,6 +143,11 @@ def _lacking(facts: Facts) -> Optional[Tuple[str, str, str]]:
             )
         )
     problems += [_of_waits(facts, group) for group in facts.unsettled]
+    problems += [
+        (f.kind, f.sentence or f.title, f.title)
+        for f in findings
+        if f.status == "inconclusive" and f.kind == _OWNER_WAITS
+    ]
     locks = cover.get("locks")
     if locks is not None and locks.status != "complete" and not facts.unsettled:
         problems.append(
