@@ -10,7 +10,7 @@ import pytest
 
 from dumpwalk.core.corefile import CoreImage
 from dumpwalk.core.memory import BytesMemory
-from dumpwalk.coreclr.image import open_image
+from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from fixtures import packages
 from tests.coreclr_images import BASE, elf_image, module, process

@@ -93,28 +93,3 @@ class Image:
 
     def _find_symbol(self, name: str) -> Optional[ImageSymbol]:
         return None
-
-
-def open_image(memory: Memory, base: int, file: Optional[str] = None) -> Optional[Image]:
-    """The image whose header lies at `base`; `file` is its matched file. None when neither shows a header."""
-    from dumpwalk.coreclr.image_elf import ElfImage
-    from dumpwalk.coreclr.image_macho import MachOImage
-
-    content = _map(file) if file else None
-    magic = memory.read(base, 4) or (bytes(content[:4]) if content else b"")
-    image: Image
-    if magic == b"\x7fELF":
-        image = ElfImage(memory, base, content)
-    elif magic == b"\xcf\xfa\xed\xfe":
-        image = MachOImage(memory, base, content)
-    else:
-        return None
-    return image if image.segments else None
-
-
-def _map(file: str) -> Optional[FileBytes]:
-    try:
-        with open(file, "rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # gone, unreadable or empty: the dump alone must do
-        return None

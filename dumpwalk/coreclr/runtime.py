@@ -17,7 +17,8 @@ from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.process import Module, Process
-from dumpwalk.coreclr.image import Image, ImageSegment, open_image
+from dumpwalk.coreclr.image import Image, ImageSegment
+from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.traces import image_base
 
 SHARED, SINGLE_FILE = "shared", "single-file"

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from dumpwalk.debugger.discovery import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
+from dumpwalk.debugger.found_lldb import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
 
 DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "six")
 """What dumpwalk and lldb import at run time, and what those import: all work as pure Python, so one folder serves any

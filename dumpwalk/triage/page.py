@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Dict, List, Sequence
 
 from dumpwalk.triage.store import WINDOWS, Seen, Store
-from dumpwalk.triage.views import _sentence, _state_word, _when
+from dumpwalk.triage.words import sentence, state_word, when
 
 DAYS = 30
 _BAR, _HEIGHT = 4, 28
@@ -29,7 +29,7 @@ def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
     total = {name: sum(s.windows[name] for s in found) for name, _ in WINDOWS}
     return str(
         environment.get_template("page.html.j2").render(
-            rows=rows, at=_when(at), total=total, windows=[name for name, _ in WINDOWS], days=DAYS
+            rows=rows, at=when(at), total=total, windows=[name for name, _ in WINDOWS], days=DAYS
         )
     )
 
@@ -47,10 +47,10 @@ def _row(store: Store, one: Seen, days: List[int], about: Dict[str, List[str]], 
     ]
     return {
         "one": one,
-        "state": _state_word(one),
-        "sentence": _sentence(one.line),
-        "first": _when(one.first_seen)[:10],
-        "last": _when(one.last_seen)[:16].replace("T", " "),
+        "state": state_word(one),
+        "sentence": sentence(one.line),
+        "first": when(one.first_seen)[:10],
+        "last": when(one.last_seen)[:16].replace("T", " "),
         "link": newest[0]["link"]
         if newest and str(newest[0]["link"] or "").startswith(("http://", "https://"))
         else None,

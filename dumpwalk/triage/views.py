@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Dict, List, Sequence
 
 from dumpwalk.report.markdown_escape import code, prose
+from dumpwalk.triage import words
 from dumpwalk.triage.store import WINDOWS, Seen, Store
 
 
@@ -45,8 +46,8 @@ def show(store: Store, one: Seen, kind: str) -> str:
     counts = ", ".join(f"{one.windows[name]} in {_spoken(name)}" for name, _ in WINDOWS)
     lines += [
         f"hits        {one.hits} in all; {counts}",
-        f"first seen  {_when(one.first_seen)}",
-        f"last seen   {_when(one.last_seen)}",
+        f"first seen  {words.when(one.first_seen)}",
+        f"last seen   {words.when(one.last_seen)}",
         f"runtimes    {', '.join(about.get('runtimes', [])) or 'none'}",
         f"systems     {', '.join(about.get('systems', [])) or 'none'}",
         "",
@@ -54,7 +55,7 @@ def show(store: Store, one: Seen, kind: str) -> str:
     ]
     for dump in dumps[:10]:
         link = f"  {dump['link']}" if dump["link"] else ""
-        lines.append(f"  {_when(dump['seen_at'])}  {_visible(dump['core'])}  {dump['runtime'] or '-'}{link}")
+        lines.append(f"  {words.when(dump['seen_at'])}  {_visible(dump['core'])}  {dump['runtime'] or '-'}{link}")
     if one.hits > 10:
         lines.append(f"  ... and {one.hits - 10} more")
     lines += ["", f"its newest report: dumpwalk triage show {one.key} -f report"]
@@ -64,7 +65,7 @@ def show(store: Store, one: Seen, kind: str) -> str:
 def known_sentence(one: Seen) -> str:
     """Under the verdict of a report that was made with --store: since when it is known, how often, where it is followed."""
     times = "once" if one.hits == 1 else f"{one.hits} times"
-    sentence = f"Seen {times} since {_when(one.first_seen)[:10]}"
+    sentence = f"Seen {times} since {words.when(one.first_seen)[:10]}"
     if one.issue:
         sentence += f", see {one.issue}"
     if one.regressed:
@@ -84,8 +85,8 @@ def _text(found: Sequence[Seen], width: int) -> str:
             s.status,
             *(s.windows[name] for name, _ in WINDOWS),
             s.hits,
-            _when(s.last_seen)[:10],
-            f"{s.kind}: {_sentence(s.line)}",
+            words.when(s.last_seen)[:10],
+            f"{s.kind}: {words.sentence(s.line)}",
         ]
         for s in found
     ]
@@ -98,9 +99,9 @@ def _markdown(found: Sequence[Seen]) -> str:
     heads = ["Signature", "State", "24 h", "7 days", "1 month", "All", "Last seen", "What"]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for one in found:
-        state = f"[{_state_word(one)}]({one.issue})" if one.issue else _state_word(one)
+        state = f"[{words.state_word(one)}]({one.issue})" if one.issue else words.state_word(one)
         cells = [code(one.key), state, *(str(one.windows[n]) for n, _ in WINDOWS), str(one.hits)]
-        lines.append(f"| {' | '.join([*cells, _when(one.last_seen)[:10], prose(_sentence(one.line))])} |")
+        lines.append(f"| {' | '.join([*cells, words.when(one.last_seen)[:10], prose(words.sentence(one.line))])} |")
     return "\n".join(lines)
 
 
@@ -115,16 +116,11 @@ def _row(one: Seen, about: Dict[str, List[str]]) -> Dict[str, Any]:
         "line": one.line,
         "hits": one.hits,
         **{_window_key(name): one.windows[name] for name, _ in WINDOWS},
-        "first_seen": _when(one.first_seen),
-        "last_seen": _when(one.last_seen),
+        "first_seen": words.when(one.first_seen),
+        "last_seen": words.when(one.last_seen),
         "runtimes": about.get("runtimes", []),
         "systems": about.get("systems", []),
     }
-
-
-def _sentence(line: str) -> str:
-    """The verdict line without its mark, status, kind and signature."""
-    return line.split(": ", 2)[-1].rpartition(" [sig")[0] or line
 
 
 def _window_key(name: str) -> str:
@@ -135,16 +131,8 @@ def _spoken(name: str) -> str:
     return {"24-Hour": "24 hours", "7-Day": "7 days", "1-Month": "a month"}[name]
 
 
-def _state_word(one: Seen) -> str:
-    return "came back" if one.regressed else one.state
-
-
 def _state(one: Seen) -> str:
-    return f"{_state_word(one)}, {one.issue}" if one.issue and one.state != "new" else _state_word(one)
-
-
-def _when(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%MZ")
+    return f"{words.state_word(one)}, {one.issue}" if one.issue and one.state != "new" else words.state_word(one)
 
 
 def _visible(text: str) -> str:
