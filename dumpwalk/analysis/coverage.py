@@ -15,7 +15,7 @@ from dumpwalk.claims.words import Extent
 from dumpwalk.core.names import plural, ranges
 from dumpwalk.core.numbering import MIXED
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import LIBC_MODULES
+from dumpwalk.locks.lock_frames import LIBC_MODULES
 
 
 def entries(facts: Gathered) -> List[Coverage]:

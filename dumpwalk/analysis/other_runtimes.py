@@ -13,7 +13,7 @@ from typing import Iterator, Optional, Tuple
 
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Module, Process
-from dumpwalk.coreclr.image import open_image
+from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.runtime import is_other_dotnet
 
 _GO = b"\xff Go buildinf:"

@@ -15,7 +15,7 @@ from dumpwalk.analysis.facts import Answers, Unsettled
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.names import plain, plural
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import LIBC_MODULES
+from dumpwalk.locks.lock_frames import LIBC_MODULES
 from dumpwalk.locks.rwlocks import readers_holding
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import futex_command

@@ -108,7 +108,7 @@ def _note(facts: Facts, waits: List[Wait]) -> Finding:
 
 DETECTOR = Detector(
     KIND,
-    85,
+    83,
     {"suspicious": SENTENCE, "none": "threads wait for something outside the process"},
     "suspicious (11); a note where no lock is behind it",
     detect,

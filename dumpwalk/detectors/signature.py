@@ -6,8 +6,8 @@ from typing import Dict, Iterable, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Facts, LockFact
 from dumpwalk.core.process import Module, Process, Thread
-from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.locks.graph import Node
+from dumpwalk.locks.lock_frames import first_own_frame
 
 
 def lock_parts(locks: Iterable[LockFact], threads: Sequence[Thread], facts: Facts) -> Sequence[str]:

@@ -12,9 +12,9 @@ from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.unexplained import NOT_CAPTURED
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.names import plain
-from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
+from dumpwalk.locks.lock_frames import first_own_frame
 from dumpwalk.locks.waits import Wait
 
 KIND = "stacks-only"
@@ -89,7 +89,7 @@ def detect(facts: Facts) -> List[Finding]:
 
 def _pal_waits(facts: Facts) -> List[Wait]:
     """Condition waits whose word is not captured and whose stack goes through a lock's Enter."""
-    from dumpwalk.coreclr.locks.names import ENTER_NAMES
+    from dumpwalk.locks.lock_frames import ENTER_NAMES
 
     found = []
     for wait in facts.waits:

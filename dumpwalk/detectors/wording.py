@@ -14,7 +14,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.dispatch.audit import Element
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.layouts import NODE_NEXT
-from dumpwalk.coreclr.locks.names import first_own_frame
+from dumpwalk.locks.lock_frames import first_own_frame
 from dumpwalk.locks.state import Word
 from dumpwalk.locks.waits import Wait
 

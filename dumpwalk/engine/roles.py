@@ -12,7 +12,7 @@ from typing import Any, Optional, Tuple
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks.names import is_lock_frame
+from dumpwalk.locks.lock_frames import is_lock_frame
 from dumpwalk.report import model
 from dumpwalk.report.own_code import METADATA, is_method, is_own
 
@@ -105,7 +105,7 @@ def _own(thread: model.Thread, lock_kind: Optional[str]) -> Optional[model.Frame
 
 
 def _lock_model_frame(frame: model.Frame) -> bool:
-    from dumpwalk.coreclr.locks.names import ENTER_NAMES, LIBC_MODULES
+    from dumpwalk.locks.lock_frames import ENTER_NAMES, LIBC_MODULES
 
     if frame.module is not None and frame.module.startswith(LIBC_MODULES):
         return True

@@ -19,7 +19,7 @@ from typing import List, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Process, Thread
-from dumpwalk.coreclr.locks.names import ENTER_NAMES, LIBC_MODULES
+from dumpwalk.locks.lock_frames import ENTER_NAMES, LIBC_MODULES
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import SystemCall
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import List, Sequence
 
 from dumpwalk.coreclr.framework import is_framework
-from dumpwalk.coreclr.locks.names import LIBC_MODULES
+from dumpwalk.locks.lock_frames import LIBC_MODULES
 from dumpwalk.report.model import Frame
 
 METADATA = "metadata"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import NativeWaits, Stacks
 from dumpwalk.analysis.step import Step
+from dumpwalk.coreclr.locks.wait_reader import WaitReader
 from dumpwalk.coreclr.runtime_view import RuntimeView
-from dumpwalk.locks.waits import WaitReader
 
 
 def _look(known: Gathered) -> NativeWaits:

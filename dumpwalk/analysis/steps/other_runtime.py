@@ -19,4 +19,5 @@ STEP = Step(
     needs=(RuntimeView,),
     look=_look,
     instead=lambda known: OtherLook(None),
+    areas=("dispatch-cache",),
 )

@@ -16,7 +16,7 @@ from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process, Thread
 from dumpwalk.coreclr.dispatch.loops import CHAIN_STUB, INSERT, PROMOTE_ENTRY, scan
 from dumpwalk.coreclr.dispatch.stuck import Walker
-from dumpwalk.coreclr.locks.names import ENTER_NAMES, is_lock_frame
+from dumpwalk.locks.lock_frames import ENTER_NAMES, is_lock_frame
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait
 

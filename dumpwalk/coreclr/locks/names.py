@@ -12,6 +12,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process
+from dumpwalk.locks.lock_frames import first_own_frame
 
 WRITE_LOCK = "DispatchCache::m_writeLock"
 THREAD_STORE_LOCK = "ThreadStore::m_Crst"
@@ -36,26 +37,6 @@ _BY_CALLER: Tuple[Tuple[str, str], ...] = (
     ("ExecutableAllocator::", "ExecutableAllocator::m_CriticalSection"),
     ("PerfMap::", "PerfMap::s_csPerfMap"),
 )
-
-ENTER_NAMES = ("CrstBase::Enter", "EnterCriticalSection", "CorUnix::InternalEnterCriticalSection", "InternalEnterCriticalSection",
-               "minipal_mutex_enter", "CrstBase::AcquireLock")  # fmt: skip
-
-LIBC_MODULES = ("libc.so", "libc-", "libpthread", "ld-", "ld-musl", "libc.musl", "libsystem_", "linux-vdso", "[vdso]")
-
-
-def is_lock_frame(frame: Frame) -> bool:
-    """A frame that only stands between a thread and the lock it wants: libc's, or the runtime's Enter functions."""
-    if frame.module is not None and frame.module.name.startswith(LIBC_MODULES):
-        return True
-    return bool(frame.function) and plain(frame.function or "") in ENTER_NAMES
-
-
-def first_own_frame(frames: Sequence[Frame]) -> Optional[Frame]:
-    """The innermost frame that is neither libc's nor a lock function: who wants the lock."""
-    for frame in frames:
-        if not is_lock_frame(frame):
-            return frame
-    return None
 
 
 def by_symbol(process: Process, address: int) -> Optional[str]:
