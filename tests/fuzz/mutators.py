@@ -6,12 +6,14 @@ Each mutator draws from the generator only, so a number names a mutation for goo
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Tuple
 
 from tests.fuzz.subjects import TABLE_SLOTS, Subject
 
 U64 = (1 << 64) - 1
+U32 = (1 << 32) - 1
 ODD_WORDS = (0, 1, 7, 8, 0x1000, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 47) - 8, 1 << 47, 1 << 63, U64 - 7, U64)
 
 
@@ -123,8 +125,8 @@ def _thread(subject: Subject, rng: Random) -> tuple:
 def cache(subject: Subject, rng: Random) -> Optional[Mutation]:
     """The dispatch cache itself: an element's words, a slot, the sentinel, the lock before the table."""
     told = subject.report["dispatch_cache"]
-    if told is None:
-        return locks(subject, rng)
+    if told is None or not subject.nodes:
+        return managed(subject, rng) or locks(subject, rng)
     table_at, sentinel = int(told["table"], 16), int(told["sentinel"], 16)
     part = rng.choice(("next", "next", "loop", "word", "slot", "slot", "sentinel", "lock", "flags"))
     size = 8
@@ -154,6 +156,32 @@ def cache(subject: Subject, rng: Random) -> Optional[Mutation]:
         values.append(rng.choice(tids))
     new = rng.choice(values)
     return Mutation("cache", f"{part}: {size} bytes at {address:#x} = {new & U64:#x}", [(offset, _word(new, size))])
+
+
+def managed(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """Words of managed locks: state, owner, number, table entry, the object's header and method table, a waiter's stack."""
+    rows = [lock for lock in subject.report["locks"] if lock["object"]]
+    if not rows:
+        return None
+    lock = rng.choice(rows)
+    told = [*lock["words"], *(o["word"] for o in lock["owners"] if o["word"]), *(w["how"] for w in lock["waiters"])]
+    places = [int(word, 16) for phrase in told for word in re.findall(r"(?:at|word) (0x[0-9a-f]+)", phrase)]
+    places += [int(lock["object"]["address"], 16), int(lock["object"]["address"], 16) - 8]
+    address = (rng.choice(places) & ~7) + rng.choice((0, 0, 0, 8, -8, 0x10, 0x18))
+    offset = subject.dump.offset_of(address, 8)
+    if offset is None:
+        return None
+    old = _old(subject, offset, 8)
+    tids = [t.tid for t in subject.dump.threads if t.tid]
+    values = [
+        _odd(subject, rng, old),
+        rng.choice(places),
+        rng.choice(tids),
+        old & ~U32 | rng.randrange(64),
+        old ^ 1 << rng.randrange(64),
+    ]
+    new = rng.choice(values) & U64
+    return Mutation("managed", f"8 bytes at {address:#x} = {new:#x}", [(offset, _word(new))])
 
 
 def locks(subject: Subject, rng: Random) -> Optional[Mutation]:
@@ -222,6 +250,8 @@ def elsewhere(subject: Subject, rng: Random) -> Optional[Mutation]:
         return None
     weights = [s[2] for s in segments]
     patches = []
+    if any(lock["object"] for lock in subject.report["locks"]):
+        return None  # names, types and code ranges of the whole process are behind such a verdict
     for _ in range(rng.choice((1, 16, 200))):
         start, offset, length, _ = rng.choices(segments, weights)[0]
         address = start + rng.randrange(length)
@@ -243,6 +273,7 @@ MUTATORS: Dict[str, Mutator] = {
     "stack": stack,
     "notes": notes,
     "locks": locks,
+    "managed": managed,
     "images": images,
     "flips": flips,
     "truncate": truncate,

@@ -27,8 +27,8 @@ NAMES = (
     "hang-self-normal",
     "macho/cycle-arm64-10.0.9",
     "native-self",
-    "net9-hang-two",
-    "native-convoy",
+    "managed/linux-x64-10.0.12-cctor",
+    "managed/linux-x64-10.0.12-monitor-three",
     "spin-stub",
     "hang-stub-gc",
 )

@@ -21,6 +21,8 @@ _REFERENCES = (0x12, 0x11, 0xE, 0x1C, 0x1D, 0x14)
 _ARRAY_DATA = 0x10
 _UNUSED_INDEXES = 2
 _NON_COLLECTIBLE, _DIRECT = 0, 2
+_THREAD_DATA_PLACES = range(0x100, 0x500, 8)
+_DATA_THREAD = 0x18
 
 
 def is_reference(field: FieldDesc) -> bool:
@@ -59,9 +61,10 @@ def _base(types: TypeTable, method_table: int, reference: bool) -> int:
 def thread_address_of(types: TypeTable, method_table: int, field: FieldDesc, thread: int) -> int:
     """Where a thread's own value is. `thread`: the runtime's Thread. Raises NotRead; absent: never used by the thread."""
     layout, words = types.layout, types.words
-    if layout.thread_data is None or not layout.wide_type_rid:
+    if not layout.wide_type_rid:
         raise NotRead("where thread statics lie in this version is not known")
-    data = words.pointer(thread + layout.thread_data, "the thread's statics")
+    place = layout.thread_data if layout.thread_data is not None else _thread_data(types, thread)
+    data = words.pointer(thread + place, "the thread's statics")
     gc = is_reference(field)
     at = types.table(method_table).auxiliary - _THREAD_INFO
     raw = words.u32(at + (4 if gc else 0), "the type's thread statics")
@@ -79,3 +82,22 @@ def thread_address_of(types: TypeTable, method_table: int, field: FieldDesc, thr
     if not held:
         raise NotRead(f"the thread never used {field.name}", absent=True)
     return held + field.offset  # the offset counts from the object that holds them
+
+
+def _thread_data(types: TypeTable, thread: int) -> int:
+    """Offset of m_ThreadLocalDataPtr in a Thread of 9, which its contract does not give (0x3A0 in 9.0.5): the word that leads
+    to a ThreadLocalData, whose pThread at +0x18 leads back (src/coreclr/vm/threadstatics.h)."""
+    words = types.words
+    for offset in _THREAD_DATA_PLACES:
+        try:
+            data = words.u64(thread + offset)
+            if (
+                data % 8 == 0
+                and data > 0xFFFF
+                and words.u64(data + _DATA_THREAD) == thread
+                and words.u32(data) < 1 << 20
+            ):
+                return offset
+        except NotRead:
+            continue
+    raise NotRead("the thread's statics were not found in its Thread")
