@@ -8,7 +8,7 @@ from typing import Dict, List, Tuple
 
 import pytest
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.coreclr import layouts as layout_table
 from dumpwalk.coreclr.dispatch.cache import DERIVED
 from dumpwalk.coreclr.dispatch.locate import flag_words, scan
@@ -34,20 +34,20 @@ MAC_X64 = "samples/darwin-x64-10.0.9-hang-sample"
     ],
 )  # fmt: skip
 def test_each_way_works_alone(name: str, way: str) -> None:
-    facts = collect(bare_process(name), ways=(way,))
+    facts = observe(bare_process(name), ways=(way,))
     assert facts.cache is not None and facts.cache.located_by == [way]
     assert f"0x{facts.cache.shape.address:x}" == truth_of(name)["cache"]
     assert facts.cache.others == []
 
 
 def test_two_ways_are_cross_checked() -> None:
-    facts = collect(bare_process(X64_10))
+    facts = observe(bare_process(X64_10))
     assert facts.cache is not None and facts.cache.located_by == ["register", "dac-table"]
 
 
 def test_no_way_no_answer() -> None:
     process = bare_process("healthy")
-    facts = collect(process, ways=("dac-table",))
+    facts = observe(process, ways=("dac-table",))
     report = report_of(facts, "core", process.corefile)
     assert (report.verdict.status, report.verdict.kind, report.verdict.exit_code) == ("inconclusive", "not-found", 12)
 
@@ -60,7 +60,7 @@ def test_damaged_sentinel_does_not_hide_the_cache() -> None:
     truth = truth_of("hang-self")
     process = rewrite(bare_process("hang-self"), {_number(truth["sentinel"]): 0xFFFFFFFFFFFFFF03})
     for way in ("structural-scan", "register"):
-        facts = collect(process, ways=(way,))
+        facts = observe(process, ways=(way,))
         assert facts.cache is not None and f"0x{facts.cache.shape.address:x}" == truth["cache"]
         assert [d.kind for d in facts.cache.walk.damage] == ["damaged-sentinel"]
 
@@ -83,7 +83,7 @@ def test_saturated_table_has_no_empty_slot_and_is_found() -> None:
         words.update(
             {node: ((bucket ^ base) << 3), node + 8: token, node + 16: 1, node + 24: sentinel, table + 8 * bucket: node}
         )
-    facts = collect(rewrite(process, words), ways=("structural-scan",))
+    facts = observe(rewrite(process, words), ways=("structural-scan",))
 
     assert facts.cache is not None and f"0x{facts.cache.shape.address:x}" == truth["cache"]
     assert facts.cache.walk.used_buckets == 4096 and facts.cache.walk.damage == []
@@ -110,7 +110,7 @@ def test_layout_of_another_lock_size_is_derived_and_labelled(monkeypatch: pytest
     )
     monkeypatch.setattr(layout_table, "LAYOUTS", other)
     truth, process = truth_of(X64_10), bare_process(X64_10)
-    facts = collect(process)
+    facts = observe(process)
     report = report_of(facts, "core", process.corefile)
 
     assert facts.cache is not None and facts.cache.shape.layout.verified == DERIVED
@@ -128,7 +128,7 @@ def test_wrong_rows_give_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     wrong = tuple(r for r in layout_table.LAYOUTS if r.lock != "pthread-mutex")
     monkeypatch.setattr(layout_table, "LAYOUTS", wrong)
     process = bare_process(X64_10)
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
     assert report.verdict.exit_code == 12 and report.dispatch_cache is None
 
 
@@ -149,5 +149,5 @@ def test_scan_reports_a_second_runtime() -> None:
     memory, table = process.memory, _number(truth["table"])
     room = _unused(process, 0x9000)
     words = {room + at: struct.unpack("<Q", memory.read(table - 0x98 + at, 8) or b"")[0] for at in range(0, 0x80A0, 8)}
-    shapes, complete = scan(rewrite(process, words).memory, collect(bare_process("hang-self")).layouts)
+    shapes, complete = scan(rewrite(process, words).memory, observe(bare_process("hang-self")).layouts)
     assert complete and sorted(s.table for s in shapes) == sorted([table, room + 0x98])

@@ -7,8 +7,8 @@ from typing import Callable, Iterable, List, Optional, Tuple
 
 import pytest
 
-from dumpwalk.analysis.collect import collect
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.observe import observe
 from dumpwalk.core.parts import exported
 from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import RuntimeThread, ThreadIndex
@@ -67,7 +67,7 @@ def facts_with(monkeypatch: pytest.MonkeyPatch) -> Callable[[LockReader], Tuple[
         kind = LockKind("monitor", "managed-locks", opened)
         monkeypatch.setattr(kinds_of_locks, "kinds", lambda: [kind])
         process = bare_process("native-convoy")
-        facts = collect(process)
+        facts = observe(process)
         assert [s.process for s in scenes] == [process]
         return facts, process
 

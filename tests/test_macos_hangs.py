@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 import pytest
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.engine.run import report_of
 from tests.bare_process import bare_process
 from tests.conftest import truth_of
@@ -137,7 +137,7 @@ def test_without_thread_ids_no_claim_rests_on_a_position(name: str) -> None:
     truth, process = truth_of(name), bare_process(name)
     threads = [replace(t, tid=t.index - 1, tid_source="synthetic") for t in process.threads]
     process.threads[:] = threads
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
 
     assert (report.verdict.signature, report.verdict.exit_code) == ("4fd21060", 10)
     finding = report.findings[0]

@@ -177,31 +177,6 @@ def test_the_package_imports_only_what_it_declares():
     assert strange == {}
 
 
-NATIVE_ROOMS = ("core", "dump", "images", "binaries", "debugger")
-UPPER_ROOMS = r"dumpwalk\.(coreclr|locks|analysis|detectors|engine|jobs|front)\b"
-
-
-def test_layers_import_downwards_only():
-    """What a dump is knows no .NET and no locks; lldb is imported in debugger alone."""
-    wrong = []
-    for path in sources():
-        parts = path.relative_to(ROOT).parts
-        if parts[0] != "dumpwalk" or len(parts) < 3:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                modules = [node.module]
-            for module in modules:
-                if parts[1] in NATIVE_ROOMS and re.match(UPPER_ROOMS, module):
-                    wrong.append(f"{name_of(path)}: {module}")
-                if parts[1] not in ("debugger", "front") and re.match(r"lldb\b", module):
-                    wrong.append(f"{name_of(path)}: {module}")
-    assert wrong == []
-
-
 def test_the_console_script_tells_the_version():
     script = Path(sys.executable).with_name("dumpwalk")
     assert script.is_file(), "the package is installed into the environment that runs the tests (make venv)"

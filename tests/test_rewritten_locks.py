@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.core.memory import BytesMemory, LayeredMemory
 from dumpwalk.engine.run import report_of
 from dumpwalk.report.model import Report
@@ -20,7 +20,7 @@ MENDED = {LAST + 0x18: int(TRUTH["sentinel"], 16)}
 
 def _report(words: Dict[int, int], holes: List[range]) -> Report:
     process = rewrite(bare_process("hang-self"), words, holes)
-    return report_of(collect(process), "core", process.corefile)
+    return report_of(observe(process), "core", process.corefile)
 
 
 def _critical_section(count: int, recursion: int, owner: int) -> Dict[int, int]:
@@ -52,8 +52,10 @@ def test_owner_that_is_no_thread() -> None:
 
 def test_slow_owner_is_a_note() -> None:
     report = _report({**MENDED, **_critical_section(15 << 2 | 1, 1, TRUTH["spinner_tid"])}, [])
-    assert report.verdict.exit_code == 0
-    assert [f.kind for f in report.findings] == ["lock-contention"]
+    assert report.verdict.exit_code == 0 and {f.status for f in report.findings} == {"none"}
+    contention = next(f for f in report.findings if f.kind == "lock-contention")
+    tids = {t.index: t.tid for t in report.threads}
+    assert [tids[a.thread] for a in contention.actors if a.role == "owner"] == [TRUTH["spinner_tid"]]
 
 
 def test_owner_word_that_names_another_thread_weakens_the_claim() -> None:
@@ -93,7 +95,7 @@ def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:
     walker = next(t for t in process.threads if t.tid == TRUTH["waiters"][3])
     moved = {"rip": place + 4, "rax": LAST, "rdx": 0x1000, "r10": 0x2, "orig_rax": (1 << 64) - 1}
     process.threads[process.threads.index(walker)] = replace(walker, registers={**walker.registers, **moved})
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
 
     finding = report.findings[0]
     assert (finding.kind, report.verdict.signature) == ("dispatch-cache-cycle", "4fd21060")

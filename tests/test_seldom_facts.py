@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.core.process import Frame, Process, Thread, no_registers
 from dumpwalk.coreclr.managed_threads import read_threads
 from dumpwalk.coreclr.runtime import identify
@@ -24,7 +24,7 @@ FUTEX_WAIT_PRIVATE = 0x80
 
 
 def _report(process: Process) -> Report:
-    return report_of(collect(process), "core", process.corefile)
+    return report_of(observe(process), "core", process.corefile)
 
 
 def _thread(process: Process, tid: int) -> Thread:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.engine.run import report_of
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import truth_of
@@ -20,7 +20,7 @@ def test_suspension_without_a_known_root_is_suspicious() -> None:
         process,
         {last + 0x18: int(truth["sentinel"], 16), lock: 1, lock + 8: 0, lock + 16: 0},
     )
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
     finding = report.findings[0]
 
     assert (finding.kind, report.verdict.status, report.verdict.exit_code) == ("gc-suspension", "suspicious", 11)
@@ -33,7 +33,7 @@ def test_suspension_without_a_known_root_is_suspicious() -> None:
 
 def test_modes_are_on_the_threads() -> None:
     truth = truth_of(MUSL)
-    report = report_of(collect(bare_process(MUSL)), "core", None)
+    report = report_of(observe(bare_process(MUSL)), "core", None)
     modes = {t.tid: t.managed.mode for t in report.threads if t.managed}
     assert {modes[tid] for tid in [truth["tid"], *truth["waiters"]]} == {"cooperative"}
     roles = {t.tid: t.managed.role for t in report.threads if t.managed}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from dumpwalk.analysis.collect import collect
+from dumpwalk.analysis.observe import observe
 from dumpwalk.coreclr import layouts as layout_table
 from dumpwalk.coreclr.layouts import LAYOUTS, matching
 from dumpwalk.engine.run import report_of
@@ -30,7 +30,7 @@ def _as_version_12():  # type: ignore[no-untyped-def]
 
 def test_unknown_version_is_analysed_by_structure_and_labelled() -> None:
     process = _as_version_12()
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
     truth = truth_of(NAME)
 
     assert report.runtime is not None and str(report.runtime.version).startswith("12.")
@@ -48,7 +48,7 @@ def test_unknown_version_whose_structure_fits_nothing_is_inconclusive() -> None:
     table = int(truth_of(NAME)["table"], 16)
     memory = Rewritten(process.memory, {table - 8: 0})
     process.memory = memory
-    report = report_of(collect(process), "core", process.corefile)
+    report = report_of(observe(process), "core", process.corefile)
     assert report.dispatch_cache is None
     assert (report.verdict.status, report.verdict.exit_code) == ("inconclusive", 12)
 

@@ -92,7 +92,6 @@ class Suspension:
     """Threads in cooperative mode that it has to wait for."""
     waiting: List[Thread] = field(default_factory=list)
     """Threads that wait for it to end."""
-    suspender_address: Optional[int] = None
 
 
 @dataclass(frozen=True)

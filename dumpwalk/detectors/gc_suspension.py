@@ -44,9 +44,9 @@ def detect(facts: Facts) -> List[Finding]:
     evidence: List[Evidence] = [
         Evidence(f"thread {suspender.index} suspends the runtime", None, None, suspension.how, suspension.grade)
     ]
-    records = {r.os_tid: r for r in (facts.managed.threads if facts.managed else ())}
+    records = facts.managed.by_tid() if facts.managed else {}
     for thread in open_ones[:16]:
-        record = records.get(thread.tid)
+        record = records.get((thread.tid or 0) & 0xFFFFFFFF)
         if record is not None:
             evidence.append(
                 Evidence(
