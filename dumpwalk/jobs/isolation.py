@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import time
+from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -64,13 +65,28 @@ def run_all(
     meanwhile: Callable[[], None] = lambda: None,
 ) -> List[Wire]:
     """`run_one` of each, in the order given; some run side by side."""
+    done: Dict[int, Wire] = {}
+    run_each(tasks, timeout, done.__setitem__, progress, meanwhile)
+    return [done[position] for position in range(len(tasks))]
+
+
+def run_each(
+    tasks: Sequence[Task],
+    timeout: float,
+    finished: Callable[[int, Wire], None],
+    progress: Progress = lambda path, phase: None,
+    meanwhile: Callable[[], None] = lambda: None,
+    at_once: Optional[int] = None,
+) -> None:
+    """The same, and each is handed to `finished` with its position as soon as it is there; nothing of it is kept. `at_once`
+    run side by side, without it as many as the processors and the limits allow. What `finished` raises ends all."""
     discovery = None
     if any(task.with_lldb for task in tasks):
         discovery = discover()
         if not discovery.usable:
             raise NoLldb(discovery.problem or "no usable lldb was found.")
     scratch.sweep()
-    return _Batch(tasks, timeout, discovery, progress).run(meanwhile)
+    _Batch(tasks, timeout, discovery, progress, finished, at_once).run(meanwhile)
 
 
 def outcome_of(wire: Wire) -> Outcome:
@@ -102,24 +118,30 @@ class _Core:
 
 class _Batch:
     def __init__(
-        self, tasks: Sequence[Task], timeout: float, discovery: Optional[Discovery], progress: Progress
+        self,
+        tasks: Sequence[Task],
+        timeout: float,
+        discovery: Optional[Discovery],
+        progress: Progress,
+        finished: Callable[[int, Wire], None],
+        at_once: Optional[int],
     ) -> None:
         self._tasks, self._timeout = list(tasks), timeout
         self._discovery, self._progress = discovery, progress
-        self._done: Dict[int, Wire] = {}
+        self._finished = finished
         self._running: List[_Core] = []
-        self._at_once = min(len(self._tasks), _processors(), limits.SIDE_BY_SIDE)
+        self._at_once = min(len(self._tasks), at_once or min(processors(), limits.SIDE_BY_SIDE))
         self._memory = memory_bound.share(self._at_once)
         self._tidying = min(limits.TIDYING_SECONDS, timeout * limits.TIDYING_SHARE)
 
-    def run(self, meanwhile: Callable[[], None]) -> List[Wire]:
-        waiting = list(range(len(self._tasks)))
+    def run(self, meanwhile: Callable[[], None]) -> None:
+        waiting = deque(range(len(self._tasks)))
         idle = [meanwhile]
         with _told_to_end():
             try:
                 while waiting or self._running:
                     while waiting and len(self._running) < self._at_once:
-                        self._begin(waiting.pop(0))
+                        self._begin(waiting.popleft())
                     while idle:
                         idle.pop()()
                     if self._running:
@@ -131,7 +153,6 @@ class _Batch:
                     core.child.kill()
                 for core in self._running:
                     core.cleanup.close()
-        return [self._done[position] for position in range(len(self._tasks))]
 
     def _begin(self, position: int) -> None:
         try:
@@ -139,7 +160,7 @@ class _Batch:
         except OSError as error:  # no more processes or files
             path = self._tasks[position].path
             failed = Unreadable(f"{path}: its analysis could not be started ({error.strerror or error}).")
-            self._done[position] = _failed(path, failed)
+            self._finished(position, _failed(path, failed))
 
     def _launch(self, position: int) -> None:
         task = self._tasks[position]
@@ -198,9 +219,9 @@ class _Batch:
             left = self._timeout - self._tidying - (time.monotonic() - core.started)
             if left > 0 and self._go_on_without(core, left):
                 return
-        self._done[core.position] = wire if wire is not None else self._failure(core, end)
         self._running.remove(core)
         core.cleanup.close()
+        self._finished(core.position, wire if wire is not None else self._failure(core, end))
 
     def _go_on_without(self, core: _Core, seconds: float) -> bool:
         """A second child, without lldb; False when none can be started."""
@@ -240,7 +261,8 @@ def _absolute(path: str) -> str:
         return path
 
 
-def _processors() -> int:
+def processors() -> int:
+    """That this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dumpwalk.errors import DumpwalkError, Usage
 
 VARIABLE = "DUMPWALK_STORE"
-HEAD = "0001"
+HEAD = "0002"
 """The newest step of migrations/versions."""
 _LOCK = 0x64756D70
 """PostgreSQL's advisory lock that one migration at a time holds."""

@@ -9,7 +9,7 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, Iterator, List, Literal, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Literal, Optional, Sequence
 
 from sqlalchemy import and_, case, delete, func, select, update
 
@@ -51,8 +51,11 @@ class Store:
 
     # --- writing
 
-    def add(self, record: Record, link: Optional[str] = None) -> bool:
-        """Whether it is new; one dump counts once, and a newer analysis of it replaces the older one's answer."""
+    def add(
+        self, record: Record, link: Optional[str] = None, also: Callable[[Any], None] = lambda connection: None
+    ) -> bool:
+        """Whether it is new; one dump counts once, and a newer analysis of it replaces the older one's answer. `also` writes
+        more in the same transaction."""
         now = _plain(datetime.now(timezone.utc))
         row = {
             "key": record.key,
@@ -67,7 +70,7 @@ class Store:
             "tool": record.tool,
             "report": zlib.compress(record.report.encode("utf-8"), 6),
         }
-        with self._writing() as connection:
+        with self.writing() as connection:
             self._make_signature(connection, record)
             added = connection.execute(
                 self._insert(reports)
@@ -77,6 +80,7 @@ class Store:
             if not added:
                 connection.execute(update(reports).where(reports.c.id == record.id).values(**row))
             self._drop_older_reports(connection, record.key)
+            also(connection)
         return bool(added)
 
     def mark(self, key: str, state: State, issue: Optional[str], at: datetime) -> None:
@@ -84,13 +88,13 @@ class Store:
         values: Dict[str, Any] = {"state": state, "resolved_at": _plain(at) if state == "resolved" else None}
         if issue is not None:
             values["issue"] = issue
-        with self._writing() as connection:
+        with self.writing() as connection:
             if not connection.execute(update(signatures).where(signatures.c.key == key).values(**values)).rowcount:
                 raise _unknown(key)
 
     def prune(self, before: datetime) -> int:
         """Forgets dumps made before a moment, and keys without dumps that nobody marked; returns the number of dumps."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             gone = connection.execute(delete(reports).where(reports.c.seen_at < _plain(before))).rowcount
             used = select(reports.c.key).distinct()
             connection.execute(
@@ -206,8 +210,12 @@ class Store:
             return key
         return keys[0] if len(keys) == 1 else key
 
+    def reading(self) -> Any:
+        """A connection, to be closed by `with`."""
+        return self._engine.connect()
+
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
+    def writing(self) -> Iterator[Any]:
         with self._engine.connect().execution_options(dumpwalk_writes=True) as connection, connection.begin():
             yield connection
 

@@ -41,3 +41,14 @@ reports = Table(
     Index("reports_by_time", "seen_at", "key"),
 )
 """One row a dump. Times are UTC; `report` is the JSON, zlib-compressed, of the newest reports of a key only."""
+
+batch_cores = Table(
+    "batch_cores",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("report_id", String(32)),
+    Column("error", Text),
+    Column("done_at", DateTime, nullable=False),
+)
+"""One row a core that a batch has done (journal.py): with its report, or with why there is none."""
