@@ -48,6 +48,14 @@ class WindowsMinidump(NotACore):
     help_text = "Open it with WinDbg or `dotnet-dump analyze`; dumpwalk reads the cores of Linux and macOS processes."
 
 
+class BreakpadMinidump(NotACore):
+    kind = "breakpad-minidump"
+    help_text = (
+        "minidump-stackwalk (rust-minidump) and lldb open it; dumpwalk reads the cores of Linux and macOS processes, which "
+        "createdump, gcore and the kernel write."
+    )
+
+
 class MalformedCore(DumpwalkError):
     """A core whose headers contradict themselves so badly that a debugger would crash or hang on it."""
 

@@ -129,6 +129,11 @@ def _cache(facts: Gathered) -> None:
         why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
         if walk.links > walk.misplaced:
             why += f"; pNext at +0x18 confirmed by {walk.links - walk.misplaced} links"
+        others = {o.address for o in cache.others if o.table != cache.shape.table}
+        if others:
+            why += (
+                f"; {plural(len(others), 'more structure looks', 'more structures look')} like it, at 0x{min(others):x}"
+            )
         facts.cover("dispatch-cache", "complete", why)
 
 

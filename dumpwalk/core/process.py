@@ -100,6 +100,8 @@ class Thread:
     _frames: Optional[List[Frame]] = field(default=None, repr=False)
     stack_end: Optional[str] = None
     """Why the stack has no further frame (unwinding/stack.py), once its frames were asked for; None where lldb does not say."""
+    in_debugger: bool = True
+    """False for a second thread of one tid, which lldb does not show: no line to paste may select it."""
 
     def frames(self) -> List[Frame]:
         """Frames, innermost first; unwound once."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk.binaries.search import ModuleSearch
+from dumpwalk.core.arch import arch_for
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
@@ -106,11 +108,20 @@ def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[T
         by_index[handle.GetIndexID()] = handle
     handles = [by_index[i] for i in sorted(by_index)]
     by_tid = {h.GetThreadID(): h for h in handles} if core.os == "linux" else {}
+    twice = {tid for tid, count in Counter(t.tid for t in core.threads).items() if tid is not None and count > 1}
+    pc, taken, free = arch_for(core.os, core.arch).pc, set(), max(by_index, default=0)
     for position, record in enumerate(core.threads):
         handle = by_tid.get(record.tid) if record.tid is not None else None
-        if handle is None and position < len(handles):
+        if record.tid in twice:  # lldb has one thread of that id: the one that stands where this one does, and once
+            if handle is not None and handle.GetFrameAtIndex(0).GetPC() != record.registers.get(pc):
+                handle = None
+        elif handle is None and position < len(handles):
             handle = handles[position]
-        index = handle.GetIndexID() if handle is not None else position + 1
+        if handle is not None and handle.GetIndexID() in taken:
+            handle = None
+        free += handle is None
+        index = handle.GetIndexID() if handle is not None else free
+        taken.add(index)
 
         def unwind(of: Any = handle, number: int = index, own: Any = record.registers) -> Stack:
             return unwinder.frames(of, number, own) if of is not None else ([], None)
@@ -118,6 +129,7 @@ def _threads(core: CoreFile, session: LldbSession, unwinder: Unwinder) -> List[T
         threads.append(
             Thread(index, record.tid, record.tid_source, record.registers, record.signal, record.name, unwind)
         )
+        threads[-1].in_debugger = handle is not None or not handles
     threads.sort(key=lambda t: t.index)
     return threads
 

@@ -153,6 +153,8 @@ def _paired(process: Any, core: CoreFile) -> Iterator[Tuple[Any, Optional[CoreTh
     by_tid: Dict[int, CoreThread] = {}
     if core.os == "linux":
         by_tid = {t.tid: t for t in core.threads if t.tid is not None}
+        if len(by_tid) < len(core.threads):
+            by_tid = {}  # a tid stands twice: by position
     for position, handle in enumerate(handles):
         at = core.threads[position] if position < len(core.threads) else None
         yield handle, by_tid.get(handle.GetThreadID(), at)

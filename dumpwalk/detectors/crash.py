@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Actor, Evidence, Finding
+from dumpwalk.core.names import plain
+from dumpwalk.core.process import Thread
 from dumpwalk.core.signals import is_fault, name_of
+from dumpwalk.coreclr.locks.names import first_own_frame
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 
 KIND = "crash"
+_SHOWN = 8
+"""Frames of the crashed thread that the first screen shows; all are in its stack below."""
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -26,7 +31,7 @@ def detect(facts: Facts) -> List[Finding]:
             id=KIND,
             kind=KIND,
             confidence="corroborated",
-            title=f"The dump was made by {name}.",
+            title=f"The dump was made by {name}{_where(thread)}.",
             observed=(f"{line[0].upper()}{line[1:]}.",),
             therefore=(),
             consistent_with=("A crash.", "A signal sent on purpose to get a dump of a hang."),
@@ -34,10 +39,26 @@ def detect(facts: Facts) -> List[Finding]:
             evidence=(Evidence(line, None, str(core.crash_signal), "the core's notes", "corroborated"),),
             repro=(f"thread select {thread.index}", "thread info") if thread else (),
             status="none",
-            summary=(f"{line[0].upper()}{line[1:]}.",),
+            summary=(f"{line[0].upper()}{line[1:]}.", *_stack(thread)),
             actors=(Actor(thread.index, "crashed"),) if thread else (),
         )
     ]
+
+
+def _names(thread: Optional[Thread]) -> List[str]:
+    """The innermost functions of its stack, a module's name where a frame has none."""
+    frames = thread.frames()[:_SHOWN] if thread is not None else []
+    return [plain(f.function) if f.function else (f.module.name if f.module else f"0x{f.pc:x}") for f in frames]
+
+
+def _where(thread: Optional[Thread]) -> str:
+    own = first_own_frame(thread.frames()) if thread is not None else None
+    return f" in {plain(own.function)}" if own is not None and own.function else ""
+
+
+def _stack(thread: Optional[Thread]) -> List[str]:
+    names = _names(thread)
+    return [f"Its stack: {' <- '.join(names)}."] if names else []
 
 
 DETECTOR = Detector(

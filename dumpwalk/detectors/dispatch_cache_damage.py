@@ -17,8 +17,10 @@ _WORDS = {
     "damaged-sentinel": "the end marker itself was written over",
     "duplicate-key": "the same key twice in one chain",
     "misaligned": "a link to an address that is no node",
+    "damaged-empty": "a pointer to the end marker that was overwritten",
     "misaligned-mt": "a key that is no MethodTable address",
     "null-end": "a chain that ends in NULL instead of the end marker",
+    "second-cache": "a second structure that looks like the cache and is damaged",
     "shared-node": "a node that stands in two chains",
     "unreadable": "a link to memory that the process does not have",
     "wrong-bucket": "a node in a bucket to which its key does not belong",
@@ -57,6 +59,7 @@ def detect(facts: Facts) -> List[Finding]:
         evidence.extend(wording.walker_evidence(facts, walker))
     kinds = sorted({d.kind for d in walk.damage} | ({"cycle"} if walk.cycles else set()))
     buckets = sorted({c.bucket for c in walk.cycles} | {d.bucket for d in walk.damage if d.bucket is not None})
+    where = f"in {wording.bucket_words(buckets)}" if buckets else "outside of its chains"
     count = walk.damage_count + len(walk.cycles)
     observed = (
         [
@@ -84,7 +87,7 @@ def detect(facts: Facts) -> List[Finding]:
             repro=tuple(wording.repro_of(evidence)),
             status="suspicious",
             summary=(
-                f"The audit of the cache found, in {wording.bucket_words(buckets)}: {'; '.join(_WORDS.get(k, k) for k in kinds)}.",
+                f"The audit of the cache found, {where}: {'; '.join(_WORDS.get(k, k) for k in kinds)}.",
                 stuck,
             ),
             actors=tuple(Actor(w.thread.index, "spinner") for w in likely),

@@ -79,8 +79,8 @@ def register_evidence(
         value=f"0x{value:x}",
         how=how,
         grade=grade,
-        command=f"thread select {thread.index}\nregister read {register}",
-        shows=f"0x{value:016x}",
+        command=f"thread select {thread.index}\nregister read {register}" if thread.in_debugger else None,
+        shows=f"0x{value:016x}" if thread.in_debugger else None,
     )
 
 

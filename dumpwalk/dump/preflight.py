@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import struct
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,15 @@ from typing import Callable, Iterator, Optional, Tuple
 
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.dump.elf_core import read_elf_core
-from dumpwalk.errors import CannotDecompress, MalformedCore, NotACore, NotFound, Unreadable, WindowsMinidump
+from dumpwalk.errors import (
+    BreakpadMinidump,
+    CannotDecompress,
+    MalformedCore,
+    NotACore,
+    NotFound,
+    Unreadable,
+    WindowsMinidump,
+)
 
 _COMPRESSED: Tuple[Tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip"),
@@ -151,6 +160,9 @@ def _file_kind(mode: int) -> str:
 
 def _other(path: str, head: bytes) -> NotACore:
     if head.startswith(b"MDMP"):
+        system = _minidump_system(path, head)
+        if system is not None:
+            return BreakpadMinidump(f"{path} is a minidump of a {system} process, as Breakpad and Crashpad write them.")
         return WindowsMinidump(f"{path} is a Windows minidump.")
     if head[:4] == b"\xca\xfe\xba\xbe" and head[6:8] >= b"\0\x2d":  # a class file's version; no binary has 45 slices
         return NotACore(f"{path} is a Java class file, not a core.")
@@ -164,6 +176,27 @@ def _other(path: str, head: bytes) -> NotACore:
     if _is_text(head):
         return NotACore(f"{path} is a text file, not a core.")
     return NotACore(f"{path} is of an unknown format, neither an ELF nor a Mach-O core.")
+
+
+_MINIDUMP_SYSTEMS = {0x8101: "macOS", 0x8102: "iOS", 0x8201: "Linux", 0x8202: "Solaris", 0x8203: "Android"}
+"""MDOSPlatform of Breakpad (src/google_breakpad/common/minidump_format.h); Windows has numbers below 0x8000."""
+
+
+def _minidump_system(path: str, head: bytes) -> Optional[str]:
+    """The system of a minidump that is not Windows', from its stream of system information; None for Windows or unknown."""
+    try:
+        with open(path, "rb") as stream:
+            size = stream.seek(0, 2)
+            count, directory = struct.unpack_from("<II", head, 8)
+            stream.seek(min(directory, size))
+            table = stream.read(12 * min(count, 64))
+            for kind, _, at in struct.iter_unpack("<III", table[: len(table) // 12 * 12]):
+                if kind == 7:  # MD_SYSTEM_INFO_STREAM: platform_id at +20
+                    stream.seek(min(at, size))
+                    return _MINIDUMP_SYSTEMS.get(struct.unpack("<I", stream.read(24)[20:])[0])
+    except (OSError, struct.error):
+        pass
+    return None
 
 
 def _is_text(head: bytes) -> bool:

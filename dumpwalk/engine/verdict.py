@@ -6,6 +6,7 @@ coverage is enough to say so, and its sentence names the scope.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.coverage import unexplained
@@ -31,7 +32,17 @@ _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
 
 
 def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
-    """The verdict; never "none" where something that was needed could not be read."""
+    """The verdict; never "none" where something that was needed could not be read. A crash is said first where no hang is."""
+    verdict = _decide(facts, findings)
+    crash = next((f for f in findings if f.kind == "crash"), None)
+    if crash is None or verdict.status in ("hang", "suspicious"):
+        return verdict
+    said = crash.observed[0].split(" received ", 1)
+    what = f"{said[0][0].lower()}{said[0][1:]} received {said[1]}" if len(said) == 2 else crash.observed[0]
+    return replace(verdict, headline=f"CRASH, not a hang: {what} {verdict.headline}")
+
+
+def _decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
     for finding in findings:
         if finding.status in ("hang", "suspicious"):
             return _verdict(finding.status, finding.kind, finding.sentence or finding.title, finding.title, finding)

@@ -13,7 +13,7 @@ from dumpwalk.report import markdown_sections as sections
 from dumpwalk.report.escape import clean
 from dumpwalk.report.markdown_escape import code, fence, prose
 from dumpwalk.report.model import Report
-from dumpwalk.report.text import STATUS_WORDS
+from dumpwalk.report.text import CRASH, STATUS_WORDS
 from dumpwalk.report.text_finding import main_finding
 
 MAX_BYTES = 60_000
@@ -66,7 +66,9 @@ def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
     parts = [(name, build(report, finding)) for name, build in LAYOUT]
     parts = [(name, text) for name, text in parts if text]
     status = report.verdict.status
-    title = f"## {STATUS_WORDS.get(status, prose(status.upper()))}: {prose(report.verdict.headline)}"
+    headline = report.verdict.headline
+    word = "" if headline.startswith(CRASH) else f"{STATUS_WORDS.get(status, prose(status.upper()))}: "
+    title = f"## {word}{prose(headline)}"
     head = f"{title}\n\n{fence(line)}"
     dropped: List[str] = []
     for name in ("", *DROPPED_FIRST):

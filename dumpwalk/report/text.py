@@ -22,6 +22,8 @@ STATUS_WORDS = {
     "inconclusive": "INCONCLUSIVE",
     "none": "NOTHING STUCK",
 }
+CRASH = "CRASH, "
+"""How the headline of a dump begins that a crash made and that shows no hang."""
 LEGEND = "~ marks a name inferred from the code, where there is no symbol"
 GRAPH_LINES = 40
 
@@ -76,15 +78,19 @@ def _finish(page: Page, line: str) -> str:
 
 def _headline(page: Page, report: Report) -> None:
     status = report.verdict.status
-    word = STATUS_WORDS.get(status, status.upper())
+    crash = report.verdict.headline.startswith(CRASH)
+    word = CRASH.rstrip(", ") if crash else STATUS_WORDS.get(status, status.upper())
     lines = _wrap_headline(page, report, word)
-    lines[0] = page.style(word, fg=STATUS_COLOUR.get(status), bold=True) + lines[0][len(word) :]
+    lines[0] = page.style(word, fg="magenta" if crash else STATUS_COLOUR.get(status), bold=True) + lines[0][len(word) :]
     for text in lines:
         page.raw(text)
 
 
 def _wrap_headline(page: Page, report: Report, word: str) -> List[str]:
-    return wrap(page.name(report.verdict.headline or report.verdict.sentence), page.prose_width, word + "  ", INDENT)
+    headline = report.verdict.headline or report.verdict.sentence
+    if headline.startswith(CRASH):
+        headline = headline[len(CRASH) :]
+    return wrap(page.name(headline), page.prose_width, word + "  ", INDENT)
 
 
 def _answer(page: Page, report: Report, finding: Optional[Finding]) -> None:

@@ -24,6 +24,7 @@ def look_for_cache(process: Process, runtime: RuntimeView, waits: Sequence[Wait]
         return CacheLook(location, None, None)
     cache = dispatch_cache.walk(process, location.shape, location.located_by)
     cache.others = location.others
+    dispatch_cache.audit_others(process, cache)
     return CacheLook(location, cache, crst.read_lock(process.memory, cache.shape.lock, cache.shape.layout))
 
 

@@ -234,12 +234,12 @@ def _walk_bucket(
         if home != bucket:
             result.misplaced += 1
             detail = f"the key hashes to bucket {home}, the element stands in bucket {bucket}"
-            _damage(result, "wrong-bucket", bucket, home, node, detail)
+            record_damage(result, "wrong-bucket", bucket, home, node, detail)
         if mt & 7:
-            _damage(result, "misaligned-mt", bucket, home, node, f"pMT 0x{mt:x} is not 8-aligned")
+            record_damage(result, "misaligned-mt", bucket, home, node, f"pMT 0x{mt:x} is not 8-aligned")
         key = (mt, token)
         if key in keys:
-            _damage(
+            record_damage(
                 result, "duplicate-key", bucket, home, node, "another element of this chain has the same pMT and token"
             )
         keys.add(key)
@@ -249,9 +249,10 @@ def _walk_bucket(
     return Termination(kind, node, count)
 
 
-def _damage(
+def record_damage(
     result: CacheWalk, kind: str, bucket: Optional[int], home: Optional[int], address: Optional[int], detail: str
 ) -> None:
+    """Count a broken rule, and keep it while there is room."""
     result.damage_count += 1
     if len(result.damage) < limits.VIOLATIONS:
         result.damage.append(Damage(kind, bucket, home, address, detail))
@@ -294,12 +295,12 @@ def _record_end(
         element = read_element(memory, end.at)
         home = bucket_of(element.mt, element.token) if element else None
         where = f"also in the chain of bucket {other}" if other is not None else "also in another chain"
-        _damage(result, "shared-node", bucket, home, end.at, where)
+        record_damage(result, "shared-node", bucket, home, end.at, where)
         if home is not None and home != bucket:
             detail = f"the key hashes to bucket {home}, the chain of bucket {bucket} runs into it"
-            _damage(result, "wrong-bucket", bucket, home, end.at, detail)
+            record_damage(result, "wrong-bucket", bucket, home, end.at, detail)
     elif end.kind == "null":
-        _damage(
+        record_damage(
             result,
             "null-end",
             bucket,
@@ -308,14 +309,16 @@ def _record_end(
             "the chain ends in NULL, not at `empty`",
         )
     elif end.kind == "misaligned":
-        _damage(result, "misaligned", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which is not 8-aligned")
+        record_damage(
+            result, "misaligned", bucket, None, end.at, f"the chain leads to 0x{end.at:x}, which is not 8-aligned"
+        )
     elif end.kind == "missing":
         result.unknown_buckets += 1
         damaged = expected(end.at)
         result.ends[bucket] = Termination("unreadable" if damaged else "not-captured", end.at, end.length)
         if damaged:
             detail = f"the chain leads to 0x{end.at:x}, where the process has no such memory"
-            _damage(result, "unreadable", bucket, None, end.at, detail)
+            record_damage(result, "unreadable", bucket, None, end.at, detail)
 
 
 def loop_elements(memory: Memory, cycle: ChainCycle) -> Iterator[Tuple[int, int, int, int, int]]:
@@ -389,7 +392,7 @@ def _audit_sentinel(memory: Memory, sentinel: int, result: CacheWalk) -> None:
     if (element.mt, element.token, element.target, element.next) != (SENTINEL_MT, 0, 0, 0):
         words = f"{{0x{element.mt:x}, 0x{element.token:x}, 0x{element.target:x}, 0x{element.next:x}}}"
         detail = f"`empty` holds {words} instead of {{-1, 0, 0, 0}}"
-        _damage(result, "damaged-sentinel", None, None, sentinel, detail)
+        record_damage(result, "damaged-sentinel", None, None, sentinel, detail)
 
 
 __all__ = [

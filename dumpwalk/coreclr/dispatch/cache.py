@@ -12,7 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
 from dumpwalk.core.process import Process
-from dumpwalk.coreclr.dispatch.audit import CacheWalk, read_element, walk_cache
+from dumpwalk.coreclr.dispatch.audit import CacheWalk, read_element, record_damage, walk_cache
 from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, bucket_of
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, TABLE_BYTES, Layout, is_write_lock_flags
 from dumpwalk.coreclr.locks import crst
@@ -20,6 +20,7 @@ from dumpwalk.coreclr.locks import crst
 DERIVED = "derived"
 LARGEST_OBJECT_HEAD = 0x200
 """Bytes before the table that are searched in an object of unknown layout; 0xD0 is the largest known."""
+_OTHERS_WALKED = 8
 SAMPLED_NODES = 64
 """Nodes whose keys are hashed before an address is believed."""
 
@@ -121,7 +122,32 @@ def walk(process: Process, shape: Shape, located_by: Sequence[str]) -> Cache:
             return False
         return not any(start <= address < end for start, end in segments)
 
-    return Cache(shape, list(located_by), walk_cache(process.memory, shape.slots, shape.sentinel, expected))
+    found = walk_cache(process.memory, shape.slots, shape.sentinel, expected)
+    _audit_empty(process.memory, shape, found)
+    return Cache(shape, list(located_by), found)
+
+
+def _audit_empty(memory: Memory, shape: Shape, found: CacheWalk) -> None:
+    """`empty` stands behind the table; where it is not the marker at which the chains end, it was overwritten."""
+    at = shape.table + TABLE_BYTES
+    value = read_u64(memory, at)
+    if value is not None and shape.sentinel is not None and value != shape.sentinel:
+        why = f"the pointer to the end marker is 0x{value:x}, the chains end at 0x{shape.sentinel:x}"
+        record_damage(found, "damaged-empty", None, None, at, why)
+
+
+def audit_others(process: Process, cache: Cache) -> None:
+    """Walk the other structures that look like the cache: a circle in one of them is damage of this process, too."""
+    known = {cache.shape.table}
+    for other in cache.others[:_OTHERS_WALKED]:
+        if other.table in known:
+            continue
+        known.add(other.table)
+        found = walk(process, other, ()).walk
+        if found.cycles or found.damage:
+            wrong = f"{len(found.cycles)} circular chains, {found.damage_count} broken rules"
+            why = f"a second structure that looks like the cache, at 0x{other.address:x}, has {wrong}"
+            record_damage(cache.walk, "second-cache", None, None, other.address, why)
 
 
 def _plausible_slots(slots: Sequence[int], table: int) -> bool:

@@ -16,7 +16,7 @@ from dumpwalk.report.html.locks import LockView, lock_views
 from dumpwalk.report.html.stacks import GroupView, group_views
 from dumpwalk.report.model import Cycle, Evidence, FailedCore, Finding, Module, Report, Violation
 from dumpwalk.report.names import base_name, lock_name, plural, size, thread_label
-from dumpwalk.report.text import STATUS_WORDS
+from dumpwalk.report.text import CRASH, STATUS_WORDS
 
 CHAINS = 6
 """Circular chains drawn; further ones are counted, and their elements stand in the tables."""
@@ -67,6 +67,9 @@ class Core:
         self.status = verdict.status if verdict.status in STATUSES else "inconclusive"
         self.status_word = STATUS_WORDS.get(verdict.status, verdict.status.upper())
         self.headline = verdict.headline or verdict.sentence
+        if self.headline.startswith(CRASH):
+            self.status = "inconclusive"  # the neutral colour: neither a hang nor a clean bill
+            self.status_word, self.headline = CRASH.rstrip(", "), self.headline[len(CRASH) :]
         self.sentence = f"{verdict.sentence[:1].upper()}{verdict.sentence[1:]}."
         self.finding = text_finding.main_finding(report)
         self.crash = text_finding.crash_words(report)

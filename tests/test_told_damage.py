@@ -1,0 +1,78 @@
+"""Damage that is easily passed over: a cache's `empty`, a second cache, a tid that stands twice; crashes; Breakpad's minidumps."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import pytest
+
+from dumpwalk.dump.preflight import open_core
+from dumpwalk.errors import BreakpadMinidump
+from tests.conftest import ROOT, truth_of, unpack_core
+from tests.real_cores import analyze
+from tests.test_runtime_without_names import _notes, _offset
+
+
+def _analyze(core: Path, *options: str) -> Tuple[int, Dict[str, Any]]:
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core), *options]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_pointer_to_the_end_marker_overwritten_is_damage(tmp_path: Path) -> None:
+    data, truth = bytearray(unpack_core("healthy").read_bytes()), truth_of("healthy")
+    place = _offset(data, int(truth["table"], 16) + 0x8000)
+    struct.pack_into("<Q", data, place, 0x4141414141414140)
+    core = tmp_path / "empty.core"
+    core.write_bytes(data)
+    code, report = _analyze(core)
+    assert (code, report["verdict"]["kind"]) == (11, "dispatch-cache-damage")
+    assert [v["kind"] for v in report["dispatch_cache"]["violations"]] == ["damaged-empty"]
+
+
+def test_two_threads_with_one_tid_are_two_rows_and_repro_lines_show_their_own_registers(tmp_path: Path) -> None:
+    data = bytearray(unpack_core("native-three").read_bytes())
+    records = [body for _, kind, body, _ in _notes(data) if kind == 1]
+    (tid,) = struct.unpack_from("<i", data, records[1] + 32)
+    struct.pack_into("<i", data, records[2] + 32, tid)
+    core = tmp_path / "twice.core"
+    core.write_bytes(data)
+    code, report = _analyze(core)
+    threads = report["threads"]
+    assert len({t["index"] for t in threads}) == len(threads) == len(records)
+    assert [t["tid"] for t in threads].count(tid) == 2 and code != 10
+    pcs = {struct.unpack_from("<Q", data, body + 112 + 8 * 16)[0] for body in records}
+    assert {int(t["frames"][0]["pc"], 16) for t in threads if t["frames"]} <= pcs
+    assert "crashed" not in next(c["why"] for c in report["coverage"] if c["area"] == "stacks")
+    for line in (
+        line for finding in report["findings"] for line in finding["repro"] if line.startswith("thread select")
+    ):
+        assert int(line.split()[-1]) <= 3, "lldb has three threads of this file"
+
+
+def test_a_crash_is_said_first_with_its_thread_and_stack() -> None:
+    code, report, _ = analyze("waits/crash")
+    thread = truth_of("waits/crash")["threads"]["parser"]
+    headline = report["verdict"]["headline"]
+    assert headline.startswith("CRASH, not a hang: ") and "SIGSEGV" in headline and f"tid {thread}" in headline
+    finding = next(f for f in report["findings"] if f["kind"] == "crash")
+    assert "store <- parse" in finding["summary"][1]
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", str(unpack_core("waits/crash"))]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("CRASH  not a hang") and "NOTHING STUCK" not in done.stdout
+
+
+@pytest.mark.parametrize(("platform", "system"), [(0x8201, "Linux"), (0x8101, "macOS")])
+def test_breakpads_minidumps_are_named(platform: int, system: str, tmp_path: Path) -> None:
+    header = b"MDMP" + struct.pack("<IIIIIQ", 0xA793, 1, 32, 0, 0, 0)
+    info = struct.pack("<HHHBBIIII", 9, 6, 0, 2, 1, 5, 4, 0, platform)
+    path = tmp_path / "upload.dmp"
+    path.write_bytes(header + struct.pack("<III", 7, len(info), 44) + info)
+    with pytest.raises(BreakpadMinidump) as caught:
+        open_core(str(path))
+    assert f"a minidump of a {system} process" in str(caught.value) and "WinDbg" not in caught.value.sentence()
