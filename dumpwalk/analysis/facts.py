@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from dumpwalk.analysis.other_runtimes import OtherLook, OtherRuntime
 from dumpwalk.analysis.results import (
@@ -43,6 +43,7 @@ from dumpwalk.locks.kind import Reading
 from dumpwalk.locks.waits import Wait
 
 Result = TypeVar("Result")
+Row = TypeVar("Row")
 
 
 class Answers:
@@ -150,10 +151,21 @@ class Answers:
         return self.of(StubImage).check
 
     def wait_of(self, thread: Thread) -> Optional[Wait]:
-        return next((wait for wait in self.waits if wait.thread is thread), None)
+        return self._index("waits", self.waits, lambda wait: id(wait.thread)).get(id(thread))
 
     def lock_at(self, address: int) -> Optional[LockFact]:
-        return next((lock for lock in self.locks if lock.state.address == address), None)
+        return self._index("locks", self.locks, lambda lock: lock.state.address).get(address)
+
+    def _index(self, name: str, rows: Sequence[Row], key: Callable[[Row], int]) -> Dict[int, Row]:
+        """The first row of each key; made anew when a later step has put other rows."""
+        made: Dict[str, Tuple[Sequence[Row], Dict[int, Row]]] = self.__dict__.setdefault("_indexes", {})
+        known = made.get(name)
+        if known is None or known[0] is not rows:
+            index: Dict[int, Row] = {}
+            for row in rows:
+                index.setdefault(key(row), row)
+            known = made[name] = (rows, index)
+        return known[1]
 
 
 class Gathered(Answers):

@@ -21,7 +21,7 @@ def unknowns(facts: Answers, lock: LockFact) -> List[str]:
         return [] if lock.owner_gone else ["The runtime's list of threads does not show that the owner is gone."]
     if not process.threads_complete:
         told.append("Threads are missing from the dump.")
-    elif any(t.tid_source == "synthetic" for t in process.threads):
+    elif numbering.unnumbered:
         told.append("Threads of the dump have no number of their own.")
     elif numbering.missing or not lock.owner_gone:
         told.append("The notes of the dump and the C library's list of threads differ, so the owner may be there.")

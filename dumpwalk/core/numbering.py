@@ -35,6 +35,8 @@ class Numbering:
     """Numbers in that list of which the dump has no thread."""
     complete: bool = False
     """The C library's list was read whole, and every thread of it is here."""
+    unnumbered: bool = False
+    """Some threads of the dump have no number of their own: a position at most."""
     confirmed: Optional[str] = None
     """What else shows that the numbers agree, where there is no control block."""
 
@@ -71,6 +73,12 @@ class Numbering:
 
 def read_numbering(threads: Sequence, memory: object, arch: object, system: str, pid: Optional[int]) -> Numbering:
     """Compare the notes of `threads` with what memory says of them. Reads one block a thread and the lists that link them."""
+    found = _read(threads, memory, arch, system, pid)
+    found.unnumbered = any(t.tid is None or t.tid_source == "synthetic" for t in threads)
+    return found
+
+
+def _read(threads: Sequence, memory: object, arch: object, system: str, pid: Optional[int]) -> Numbering:
     notes = {
         at: t.tid & 0xFFFFFFFF for at, t in enumerate(threads) if t.tid is not None and t.tid_source != "synthetic"
     }

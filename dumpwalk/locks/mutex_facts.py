@@ -155,11 +155,21 @@ def may_have_ended(process: Process, tid: int) -> bool:
 def in_age(process: Process, first: int, tid: int) -> bool:
     """Did the kernel give this number after the process's own? Numbers are given in order, and begin anew at the top: not
     below the process's own and not far above the greatest here; where living threads are below it, they began anew."""
-    numbers = process.numbering.position
-    again = [number for number in numbers if number < first]
-    if again:
-        return tid >= first or tid <= max(again) + AGE_MARGIN
-    return first <= tid <= max(numbers, default=first) + AGE_MARGIN
+    again, greatest = _ages(process, first)
+    if again is not None:
+        return tid >= first or tid <= again + AGE_MARGIN
+    return first <= tid <= greatest + AGE_MARGIN
+
+
+def _ages(process: Process, first: int) -> Tuple[Optional[int], int]:
+    """(the greatest number below the process's own, None where there is none; the greatest of all). Counted once."""
+    known: Optional[Tuple[int, Optional[int], int]] = process.__dict__.get("_ages")
+    if known is None or known[0] != first:
+        numbers = process.numbering.position
+        again = max((number for number in numbers if number < first), default=None)
+        known = (first, again, max(numbers, default=first))
+        process.__dict__["_ages"] = known
+    return known[1], known[2]
 
 
 def own_pid(process: Process) -> Optional[int]:
