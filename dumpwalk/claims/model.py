@@ -75,3 +75,5 @@ class Verdict:
     """Id of the finding that decided; None where none did."""
     fingerprint: Optional[str] = None
     """Equal for two dumps that show one picture (engine/fingerprint.py), with a signature or without."""
+    known: Optional[str] = None
+    """What a store of reports knows of it: a sentence, where one was asked (--store)."""

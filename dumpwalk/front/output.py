@@ -14,7 +14,7 @@ Outcome = Union[Report, FailedCore]
 
 EXTENSIONS = {
     ".json": "json", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".txt": "text",
-    ".mmd": "mermaid", ".dot": "dot",
+    ".xml": "junit", ".mmd": "mermaid", ".dot": "dot",
 }  # fmt: skip
 _RENDERERS = {"text": "dumpwalk.report.text", "markdown": "dumpwalk.report.markdown", "html": "dumpwalk.report.html"}
 
@@ -55,6 +55,10 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
         from dumpwalk.report.json_format import dumps
 
         return dumps(outcomes[0] if len(outcomes) == 1 else list(outcomes))
+    if kind == "junit":
+        from dumpwalk.report import junit
+
+        return junit.render(list(outcomes))
     if kind == "html":
         from dumpwalk.report.html import render as render_page
 

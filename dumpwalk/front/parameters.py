@@ -100,7 +100,8 @@ def reporting() -> Tuple[Option, ...]:
             lldb="eArgTypeFilename",
             multiple=True,
             metavar="FILE",
-            help="Write the report there too; the extension picks the format: .json .md .html .txt .mmd .dot. Repeatable.",
+            help="Write the report there too; the extension picks the format: "
+            ".json .md .html .txt .xml (JUnit) .mmd .dot. Repeatable.",
         ),
         format_of(FORMATS),
         Option(

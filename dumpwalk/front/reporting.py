@@ -45,6 +45,10 @@ def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:
         if kind in GRAPHS and len(cores) > 1:
             raise Usage(f"The {kind} format draws the graph of one core.")
     outcomes = place.outcomes(options, lambda: output.prepare(options["kind"]))
+    if options.get("store"):
+        from dumpwalk.front import knowing
+
+        outcomes = knowing.known(outcomes, options["store"])
     if options.get("known_issue"):
         _known_issue(place, outcomes, targets, options)
     else:

@@ -69,7 +69,8 @@ def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
     headline = report.verdict.headline
     word = "" if headline.startswith(CRASH) else f"{STATUS_WORDS.get(status, prose(status.upper()))}: "
     title = f"## {word}{prose(headline)}"
-    head = f"{title}\n\n{fence(line)}"
+    known = f"\n\n{prose(report.verdict.known)}" if report.verdict.known else ""
+    head = f"{title}\n\n{fence(line)}{known}"
     dropped: List[str] = []
     for name in ("", *DROPPED_FIRST):
         if name:

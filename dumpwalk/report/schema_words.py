@@ -46,6 +46,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Verdict.exit_code": "10 hang, 11 suspicious, 12 inconclusive, 0 none; the process's unless --exit-zero was given.",
     "Verdict.headline": "The answer in plain words for people, with counts and names.",
     "Verdict.finding": "findings[].id of the finding that decided; null where none did.",
+    "Verdict.known": "What the store knows of it: a sentence; null where none was asked (--store).",
     "Verdict.fingerprint": "Hash of the picture, who waits in which functions: equal for two dumps of one shape, also where "
     "there is no signature; null where a function has neither a name nor a build-id and offset.",
     "Dump.path": "As given on the command line.",

@@ -94,6 +94,8 @@ def _wrap_headline(page: Page, report: Report, word: str) -> List[str]:
 
 
 def _answer(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    if report.verdict.known:
+        page.say(page.name(report.verdict.known))
     crash = text_finding.crash_words(report)
     if crash:
         page.blank()

@@ -20,6 +20,13 @@ COMMAND = report_command(
         ),
         Option("--short", is_flag=True, help="The short text report: what a terminal gets unless --full is given."),
         Option(
+            "--store",
+            "store",
+            lldb=None,
+            metavar="FILE|URL",
+            help="Add the report to this store of `dumpwalk triage`, and say since when and how often the hang is known.",
+        ),
+        Option(
             "--known-issue",
             is_flag=True,
             help="Print the Known Build Error JSON for this hang instead of the report (no JSON where there is no hang).",

@@ -58,7 +58,8 @@ COMMAND = Command(
             lldb=None,
             multiple=True,
             metavar="FILE",
-            help="Write one report for each signature there; the extension picks the format: .json .md .html .txt. Repeatable.",
+            help="Write one report for each signature there; the extension picks the format: .json .md .html .txt .xml. "
+            "Repeatable.",
         ),
         Option("--sha256", lldb=None, is_flag=True, help="Hash the dumps too: a copy of one counts once for sure."),
         parameters.timeout(),
