@@ -161,7 +161,7 @@ def _time_limits(facts: Facts, lock: LockFact) -> List[str]:
 
 DETECTOR = Detector(
     KIND,
-    95,
+    70,
     {"none": SENTENCE, "inconclusive": ENDLESS_SENTENCE},
     "a note; inconclusive (12) where the owner waits",
     detect,
