@@ -74,7 +74,9 @@ def _waiting(facts: Answers, suspension: Suspension) -> List[Thread]:
         if any(n in _WAITING for n in named):
             found.append(thread)
         elif (
-            wait.kind in ("condition", "futex") and wait.word is not None and (thread.tid or 0) & 0xFFFFFFFF in managed
+            wait.kind in ("condition", "futex")
+            and wait.word is not None
+            and (facts.process.own_tid(thread) or 0) & 0xFFFFFFFF in managed
         ):
             by_word.setdefault(wait.word & ~0x7, []).append(thread)
     for threads in by_word.values():

@@ -46,7 +46,7 @@ def detect(facts: Facts) -> List[Finding]:
     ]
     records = facts.managed.by_tid() if facts.managed else {}
     for thread in open_ones[:16]:
-        record = records.get((thread.tid or 0) & 0xFFFFFFFF)
+        record = records.get((facts.process.own_tid(thread) or 0) & 0xFFFFFFFF)
         if record is not None:
             evidence.append(
                 Evidence(

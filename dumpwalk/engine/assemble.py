@@ -142,7 +142,9 @@ def _threads(facts: Facts, frames: Frames) -> Tuple[Tuple[model.Thread, ...], Tu
     ids = {key: position + 1 for position, (key, _) in enumerate(ordered)}
     threads: List[model.Thread] = []
     for thread, shown, wait, state, lock, key in prepared:
-        record = records.get((thread.tid or 0) & 0xFFFFFFFF) if thread.tid_source != "synthetic" else None
+        record = (
+            records.get((facts.process.own_tid(thread) or 0) & 0xFFFFFFFF) if thread.tid_source != "synthetic" else None
+        )
         threads.append(
             model.Thread(
                 index=thread.index,
@@ -301,7 +303,7 @@ def _owner(facts: Facts, holder: Holder) -> model.LockOwner:
     if managed_id is None and owner.numbering == "thread-address" and facts.managed is not None:
         ended = facts.managed.by_address(owner.number)
         managed_id = ended.managed_id if ended is not None else None
-    tid = thread.tid if thread is not None else owner.number if owner.numbering == "os-tid" else None
+    tid = owner.number if owner.numbering == "os-tid" else thread.tid if thread is not None else None
     index = thread.index if thread is not None else None
     word = owner.word.phrase() if owner.word is not None else None
     return model.LockOwner(tid, index, managed_id, owner.holding, holder.gone, owner.grade, word)

@@ -17,7 +17,7 @@ def thread_of(process: Process, index: Optional[int]) -> Optional[Thread]:
     if index is None:
         index = process.selected
     if index is None and process.corefile is not None and process.corefile.crash_thread is not None:
-        crashed = process.thread_by_tid(process.corefile.crash_thread)
+        crashed = process.thread_of_note(process.corefile.crash_thread)
         index = crashed.index if crashed is not None else None
     if index is None:
         return process.threads[0] if process.threads else None

@@ -7,32 +7,15 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Optional
 
+from tests.fuzz import semantic
+from tests.fuzz.mutation import Mutation as Mutation
 from tests.fuzz.subjects import TABLE_SLOTS, Subject
 
 U64 = (1 << 64) - 1
 U32 = (1 << 32) - 1
 ODD_WORDS = (0, 1, 7, 8, 0x1000, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 40, (1 << 47) - 8, 1 << 47, 1 << 63, U64 - 7, U64)
-
-
-@dataclass
-class Mutation:
-    kind: str
-    what: str
-    patches: List[Tuple[int, bytes]] = field(default_factory=list)
-    """(file offset, new bytes)."""
-    length: Optional[int] = None
-    """The file is cut to this length."""
-    same: bool = False
-    """Nothing that the verdict rests on was touched, so it has to stay."""
-
-    def apply(self, data: bytes) -> bytes:
-        changed = bytearray(data)
-        for offset, new in self.patches:
-            changed[offset : offset + len(new)] = new[: max(0, len(changed) - offset)]
-        return bytes(changed if self.length is None else changed[: self.length])
 
 
 Random = random.Random
@@ -277,6 +260,10 @@ MUTATORS: Dict[str, Mutator] = {
     "images": images,
     "flips": flips,
     "truncate": truncate,
+    "owner": semantic.owner,
+    "lock-kind": semantic.lock_kind,
+    "thread-note": semantic.thread_note,
+    "numbering": semantic.numbering,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from fixtures.hash import bucket_of
 from tests.fuzz.dump_bytes import DumpBytes
 from tests.fuzz.mutators import Mutation
+from tests.fuzz.numbers import living, own_tids
 from tests.fuzz.subjects import TABLE_SLOTS, Subject
 
 Report = Dict[str, Any]
@@ -77,9 +78,31 @@ def _of_proof(entry: Report, finding: Report, dump: DumpBytes) -> Iterator[str]:
                 yield from (named + w for w in _cycle(entry["dispatch_cache"], cycle, dump))
     if finding["kind"] == "lock-orphaned":
         owners = {k["owner"]["tid"] for k in entry["locks"] if k["address"] in finding["locks"] and k["owner"]}
-        here = {t.tid for t in dump.threads}
+        own = own_tids(dump)
+        here = living(dump) | {t.tid for at, t in enumerate(dump.threads) if not own or (at not in own)}
         if not owners or owners & here:
             yield named + f"the owner {owners} is a thread of the dump"
+        for lock in finding["locks"]:
+            if _is_glibc(entry, lock) and (dump.word(int(lock, 16) + 16, 4) or 0) & 0x80:
+                yield named + f"the lock at {lock} is made for several processes"
+    if finding["kind"] in ("lock-orphaned", "lock-cycle"):
+        yield from (named + w for w in _never_ends(entry, finding, dump))
+
+
+def _is_glibc(entry: Report, lock: str) -> bool:
+    return any(k["address"] == lock and k["implementation"] == "glibc-mutex" for k in entry["locks"])
+
+
+def _never_ends(entry: Report, finding: Report, dump: DumpBytes) -> Iterator[str]:
+    """A hang needs a wait without a time limit: futex(2)'s fourth argument (r10) is 0. Of a deadlock all waits are such."""
+    if dump.format != "elf" or dump.arch != "x86_64":
+        return
+    roles = ("holder",) if finding["kind"] == "lock-cycle" else ("waiter",)
+    places = [_position(entry, a["thread"]) for a in finding["actors"] if a["role"] in roles]
+    threads = [dump.threads[p] for p in places if p is not None and p < len(dump.threads)]
+    timed = [t.value("orig_rax") == _FUTEX and t.value("r10") != 0 for t in threads]
+    if threads and (any(timed) if finding["kind"] == "lock-cycle" else all(timed)):
+        yield "a wait that it rests on has a time limit"
 
 
 def _evidence(entry: Report, item: Report, dump: DumpBytes) -> Optional[str]:

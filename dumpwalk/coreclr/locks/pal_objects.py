@@ -68,7 +68,7 @@ class PalWaits:
 
     def _find(self, thread: Thread) -> Optional[PalWait]:
         memory = self._around.process.memory
-        tid = struct.pack("<I", (thread.tid or 0) & 0xFFFFFFFF)
+        tid = struct.pack("<I", (self._around.process.own_tid(thread) or 0) & 0xFFFFFFFF)
         seen = set()
         for sighting in self._around.native_part(thread, _STACK_BYTES):
             address = sighting.value

@@ -64,9 +64,10 @@ class Surroundings:
         """The runtime's Thread of a thread of the dump."""
         if self._records is None:
             self._records = self.managed.by_tid()
-        if thread.tid is None or thread.tid_source == "synthetic":
+        tid = self.process.own_tid(thread)
+        if tid is None or thread.tid_source == "synthetic":
             return None
-        return self._records.get(thread.tid & 0xFFFFFFFF)
+        return self._records.get(tid & 0xFFFFFFFF)
 
     def thread_of(self, record: Optional[ManagedThread]) -> Optional[Thread]:
         """The thread of the dump that a Thread of the runtime is."""
@@ -92,7 +93,7 @@ class Surroundings:
         """Whether the lock's memory names this thread as one of its owners."""
         record = self.record(thread)
         numbers = {
-            "os-tid": thread.tid,
+            "os-tid": self.process.own_tid(thread),
             "managed-id": record.managed_id if record else None,
             "thread-address": record.address if record else None,
         }
