@@ -6,11 +6,15 @@ The cores are the kernel's: no code, no libc. So every statement rests on memory
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
 
-from tests.conftest import truth_of
+from tests.conftest import ROOT, truth_of, unpack_core
 from tests.real_cores import analyze, tids
 
 PROVED = (
@@ -108,3 +112,32 @@ def test_who_waits_for_a_thing_without_owner_is_a_note() -> None:
     truth = truth_of("waits/idle-semaphore")
     note = next(f for f in report["findings"] if f["kind"] == "wait-without-owner")
     assert truth["objects"]["tickets"]["address"] in note["summary"][0] and note["status"] == "none"
+
+
+def _damaged(name: str, address: int, value: int, folder: Path) -> int:
+    from tests.test_runtime_without_names import _offset
+
+    data = bytearray(unpack_core(name).read_bytes())
+    struct.pack_into("<I", data, _offset(data, address), value)
+    core = folder / "damaged.core"
+    core.write_bytes(data)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
+    return subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+
+
+def test_a_write_lock_whose_writer_was_overwritten_is_no_free_lock(tmp_path: Path) -> None:
+    address = int(truth_of("waits/rwlock-crossed")["objects"]["catalog"]["address"], 16)
+    assert _damaged("waits/rwlock-crossed", address + 24, 0, tmp_path) == 12
+
+
+def test_a_pointer_to_nothing_is_no_time_limit(tmp_path: Path) -> None:
+    from tests.test_runtime_without_names import _notes
+
+    data, truth = bytearray(unpack_core("waits/rwlock-busy").read_bytes()), truth_of("waits/rwlock-busy")
+    for _, kind, body, _ in _notes(data):
+        if kind == 1 and struct.unpack_from("<i", data, body + 32)[0] == truth["threads"]["archiver"]:
+            struct.pack_into("<Q", data, body + 112 + 8 * 7, 0x4141414141)  # r10, the call's fourth argument
+    core = tmp_path / "timed.core"
+    core.write_bytes(data)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
+    assert subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 12

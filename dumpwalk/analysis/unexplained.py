@@ -13,8 +13,9 @@ from typing import Dict, List, Optional, Set, Tuple
 from dumpwalk.analysis import owner_doubts
 from dumpwalk.analysis.facts import Answers, Unsettled
 from dumpwalk.core.libc import libc_of
+from dumpwalk.core.memory import read_words
 from dumpwalk.core.names import plain, plural
-from dumpwalk.core.process import Thread
+from dumpwalk.core.process import Process, Thread
 from dumpwalk.locks.lock_frames import LIBC_MODULES
 from dumpwalk.locks.rwlocks import readers_holding
 from dumpwalk.locks.state import LockState
@@ -40,7 +41,7 @@ def unsettled(facts: Answers) -> List[Unsettled]:
     absent = {k.state.address: owner_doubts.unknowns(facts, k) for k in facts.locks if owner_doubts.absent(facts, k)}
     glibc = libc_of(facts.process) != "musl"
     for wait in facts.waits:
-        found = _of_other_runtime(facts, wait) or _of_absent(wait, absent) or _of(facts, wait, owned, glibc)
+        found = _of_other_runtime(facts, wait) or _of_absent(facts, wait, absent) or _of(facts, wait, owned, glibc)
         if found is not None:
             group = groups.setdefault((found.reason, found.what), found)
             group.waits.append(wait)
@@ -55,14 +56,18 @@ def sentence_of(group: Unsettled) -> str:
     return f"{threads} in {function}: {group.what}" if function else f"{threads} for {group.what}"
 
 
-def ends_by_itself(wait: Wait) -> bool:
-    """A futex call with a time limit: its fourth argument."""
-    return wait.call.kind == "futex" and len(wait.call.arguments) > 3 and wait.call.arguments[3] != 0
+def ends_by_itself(process: Process, wait: Wait) -> bool:
+    """A futex call with a time limit that the dump shows: its fourth argument leads to a timespec. A pointer to nothing that
+    was captured is no limit: stacks, where such a thing lies, are in every dump."""
+    if wait.call.kind != "futex" or len(wait.call.arguments) < 4 or not wait.call.arguments[3]:
+        return False
+    limit = read_words(process.memory, wait.call.arguments[3], 2)
+    return limit is not None and limit[0] < 1 << 40 and limit[1] < 1_000_000_000
 
 
 def _of_other_runtime(facts: Answers, wait: Wait) -> Optional[Unsettled]:
     """In a process of another runtime: what that runtime's own locks are made of, semaphores, conditions, words of its own."""
-    if facts.other is None or not wait.call.inside or wait.lock is not None or ends_by_itself(wait):
+    if facts.other is None or not wait.call.inside or wait.lock is not None or ends_by_itself(facts.process, wait):
         return None
     if wait.call.kind != "futex" or (wait.target is not None and wait.target.kind != "event"):
         return None
@@ -70,7 +75,7 @@ def _of_other_runtime(facts: Answers, wait: Wait) -> Optional[Unsettled]:
 
 
 def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
-    if wait.call.inside is None or wait.explained or ends_by_itself(wait):
+    if wait.call.inside is None or wait.explained or ends_by_itself(facts.process, wait):
         return None
     if wait.lock is not None:
         return _of_lock(wait.lock) if wait.lock.address not in owned else None
@@ -90,10 +95,10 @@ def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Un
     )
 
 
-def _of_absent(wait: Wait, absent: Dict[int, List[str]]) -> Optional[Unsettled]:
+def _of_absent(facts: Answers, wait: Wait, absent: Dict[int, List[str]]) -> Optional[Unsettled]:
     """A lock whose owner is no thread of the dump, where that does not show that the owner is gone."""
     doubts = absent.get(wait.lock.address) if wait.lock is not None else None
-    if not doubts or wait.lock is None or ends_by_itself(wait):
+    if not doubts or wait.lock is None or ends_by_itself(facts.process, wait):
         return None
     return Unsettled(
         OWNER_UNKNOWN, f"a lock whose owner is no thread of the dump ({doubts[0].rstrip('.')})", lock=wait.lock

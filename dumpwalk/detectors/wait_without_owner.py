@@ -25,7 +25,12 @@ def detect(facts: Facts) -> List[Finding]:
         return managed_waits(facts)  # each of the runtime's own service threads sleeps natively
     events: Dict[Node, List[Wait]] = {}
     for wait in facts.waits:
-        if wait.lock is None and wait.target is not None and wait.target.kind == "event" and not ends_by_itself(wait):
+        if (
+            wait.lock is None
+            and wait.target is not None
+            and wait.target.kind == "event"
+            and not ends_by_itself(facts.process, wait)
+        ):
             events.setdefault(wait.target, []).append(wait)
     return [_finding(facts, events)] if events else []
 

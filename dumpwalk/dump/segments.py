@@ -13,9 +13,11 @@ _TOP = 1 << 64
 def lay_out(raw: Sequence[Segment]) -> Tuple[Tuple[Segment, ...], int]:
     """(segments sorted by start and free of overlap, how many had to be cut or dropped for it).
 
-    Where two overlap, captured bytes win over a claim without bytes; between two captured ones the lower start wins.
+    Where two overlap, captured bytes win over a claim without bytes. Where two captured ones overlap and lead to different
+    places of the file, nothing is claimed: readers differ in which one they take.
     """
     odd = 0
+    disputed: List[Tuple[int, int]] = []
     result: List[Segment] = []
     for segment in sorted(raw, key=lambda s: (s.start, -s.file_size)):
         if segment.start == segment.end:
@@ -27,6 +29,9 @@ def lay_out(raw: Sequence[Segment]) -> Tuple[Tuple[Segment, ...], int]:
             odd += 1
             previous = result[-1]
             captured_end = previous.start + previous.file_size
+            both = (segment.start, min(captured_end, segment.start + segment.file_size))
+            if both[0] < both[1] and segment.offset - segment.start != previous.offset - previous.start:
+                disputed.append(both)
             if segment.start >= captured_end and segment.file_size:
                 result[-1] = replace(previous, end=segment.start)
             elif segment.end <= previous.end:
@@ -40,4 +45,24 @@ def lay_out(raw: Sequence[Segment]) -> Tuple[Tuple[Segment, ...], int]:
                     file_size=max(0, segment.file_size - cut),
                 )
         result.append(segment)
-    return tuple(result), odd
+    return tuple(_without(result, disputed)), odd
+
+
+def _without(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> List[Segment]:
+    """The segments with these ranges left out."""
+    left = list(segments)
+    for low, high in ranges:
+        pieces: List[Segment] = []
+        for segment in left:
+            if segment.end <= low or high <= segment.start:
+                pieces.append(segment)
+                continue
+            if segment.start < low:
+                kept = min(segment.file_size, low - segment.start)
+                pieces.append(replace(segment, end=low, file_size=kept))
+            if high < segment.end:
+                skipped = high - segment.start
+                size = max(0, segment.file_size - skipped)
+                pieces.append(replace(segment, start=high, offset=segment.offset + skipped, file_size=size))
+        left = pieces
+    return left

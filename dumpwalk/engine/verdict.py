@@ -98,7 +98,7 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
             (
                 "truncated",
                 "the dump is cut off, and what lacks may hold the answer",
-                "The dump is truncated; what is left shows nothing stuck.",
+                "The dump is truncated, so no hang can be ruled out; what is left proves none.",
             )
         )
     if facts.limits_hit:

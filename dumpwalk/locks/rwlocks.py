@@ -43,7 +43,7 @@ def read_glibc(memory: Memory, address: int) -> Optional[LockState]:
     return LockState(
         address=address,
         implementation="glibc-rwlock",
-        locked=bool(writer) or reading,
+        locked=reading or readers & 3 == _WRITE_PHASE | _WRITER,
         owner_tid=writer or None,
         recursion=None,
         mutex=address,
