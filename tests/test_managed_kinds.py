@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import signal
 import struct
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
@@ -167,3 +169,55 @@ def test_a_file_of_another_build_is_not_used(made, tmp_path):
         view = view_with(process, [str(made.folder / "Kinds.dll")])
         name_frames(process, view)
         assert view.files.used == [str(made.folder / "Kinds.dll")]
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> Iterator[Made]:
+    """Cores of the program on 8.0.4 by the other hands: createdump --full, gcore, and last, which ends it, the kernel."""
+    folder = tmp_path_factory.mktemp("others")
+    with kinds.start("8", folder) as program:
+        said = kinds.stacks(program)
+        dump.createdump(scene_program.createdump_of("8"), program.pid, "full", folder / "full.core")
+        dump.gcore(program.pid, folder / "gcore.core")
+        with contextlib.suppress(dump.DumpFailed):  # a machine whose core_pattern is a pipe
+            dump.kernel(program, folder / "kernel.core", signal.SIGSYS)
+    yield Made("8", folder, (), said)
+    (folder / "gcore.core").unlink()  # it is 1 GB
+
+
+def need(made: Made, kind: str) -> None:
+    if not (made.folder / f"{kind}.core").exists():
+        pytest.skip("the kernel here hands its cores to another program")
+
+
+WRITERS = ["full", "gcore", pytest.param("kernel", marks=pytest.mark.may_skip)]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_dumps_by_other_hands_name_every_method_told(others, kind):
+    """The kernel's lack the runtime's own data: stubs, whose names lie there, are unnamed and said to be."""
+    need(others, kind)
+    with look(others, kind, (str(others.folder / "Kinds.dll"), str(packages.framework_folder_8()))) as (process, view):
+        wrong = {k: lacking(said.methods, on_stack(process, view, said.tid)) for k, said in others.stacks.items()}
+        assert len(wrong) == 17
+        assert {k: lacks for k, lacks in wrong.items() if lacks} == {}
+        result = name_frames(process, view)
+        assert result.named > 100 and result.by_token == 0 and result.unnamed <= (4 if kind == "kernel" else 0)
+        runtime = next(m for m in process.modules if m.name == "libcoreclr.so")
+        for reason in result.reasons:
+            address = re.fullmatch("its name at 0x([0-9a-f]+) is not in the dump", reason)
+            assert address and process.module_at(int(address[1], 16)) == runtime
+        assert bool(view.files.used) == (kind != "full")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_without_files_only_a_full_dump_names_the_framework(others, kind):
+    need(others, kind)
+    with look(others, kind, ()) as (process, _):
+        result = name_frames(process, view_with(process, []))
+        if kind == "full":
+            assert (result.by_token, result.unnamed) == (0, 0) and result.named > 100
+        else:
+            assert result.by_token > 20 and "System.Private.CoreLib.dll" in result.assemblies_lacking
+            names = {f.function for t in process.threads for f in t.frames() if f.name_source == "metadata"}
+            assert any(n.startswith("System.Private.CoreLib.dll!0600") for n in names)
