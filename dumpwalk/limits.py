@@ -188,3 +188,24 @@ FINDINGS = 200
 
 CYCLES_SHARING = 64
 """Circular chains of one cache that are listed, those that run into one loop included; the rest are counted as damage."""
+
+CONTINUATIONS = 4096
+"""Continuations read of one task; a task has one, or as many as others wait for it."""
+
+DELEGATES_DEEP = 8
+"""Wrappers followed from a task's continuation to the task that it moves on."""
+
+CHAIN_TASKS = 10_000
+"""Tasks followed from one that is queued, or runs, to those that cannot be done before it."""
+
+QUEUE_SEGMENTS = 4096
+"""Segments of one queue of the thread pool; each but the first has twice the slots of the one before, at most 1M."""
+
+QUEUED_ITEMS = 1_000_000
+"""Work items read from the thread pool's queues together."""
+
+QUEUED_ITEMS_FOLLOWED = 20_000
+"""Queued work items whose continuations are followed to a task that somebody blocks on."""
+
+LOCAL_QUEUES = 65_536
+"""Queues of the thread pool's workers; a pool has at most 32,767 workers."""

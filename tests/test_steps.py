@@ -14,7 +14,9 @@ from dumpwalk.coreclr.runtime_view import RuntimeView
 from tests.bare_process import bare_process
 
 STEPS = all_steps()
-AREAS = {"threads", "stacks", "modules", "dispatch-cache", "locks", "managed-code", "managed-threads", "managed-locks"}
+AREAS = {
+    "threads", "stacks", "modules", "dispatch-cache", "locks", "managed-code", "managed-threads", "managed-locks", "thread-pool"
+}  # fmt: skip
 
 
 def test_each_step_comes_after_those_whose_results_it_needs() -> None:

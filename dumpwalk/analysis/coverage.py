@@ -1,6 +1,6 @@
 """What was looked at and how much of it: unknown is never "no".
 
-Areas: threads, stacks, modules, dispatch-cache, locks, managed-code, managed-threads, managed-locks. Status complete,
+Areas: threads, stacks, modules, dispatch-cache, locks, managed-code, managed-threads, managed-locks, thread-pool. Status complete,
 partial or none.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import List, Set
 
 from dumpwalk.analysis.facts import Answers, Gathered
+from dumpwalk.analysis.results import PoolLook
 from dumpwalk.analysis.unexplained import sentence_of
 from dumpwalk.claims.model import Coverage
 from dumpwalk.claims.words import Extent
@@ -181,6 +182,25 @@ def _managed(facts: Gathered) -> None:
     else:
         facts.cover("managed-threads", managed.status, managed.coverage)
     _managed_locks(facts)
+    _thread_pool(facts)
+
+
+def _thread_pool(facts: Gathered) -> None:
+    look = facts.of(PoolLook)
+    pool = look.pool
+    if pool is None:
+        facts.cover("thread-pool", "complete" if look.absent else "none", look.why)
+        return
+    lacks = list(dict.fromkeys(pool.queues.lacks))
+    if not look.followed:
+        lacks.append("not every queued work item was followed to the tasks that it would release")
+    if len(pool.workers) != pool.counts.existing:
+        lacks.append(f"{plural(len(pool.workers), 'worker')} found on stacks")
+    counts = (
+        f"{pool.counts.working} of {plural(pool.counts.existing, 'worker')} at work, at most {pool.counts.maximum:,}"
+    )
+    queued = f"{plural(len(pool.queues.items), 'work item')} queued"
+    facts.cover("thread-pool", "partial" if lacks else "complete", "; ".join([counts, queued, *lacks[:6]]))
 
 
 def _managed_code(facts: Gathered) -> None:

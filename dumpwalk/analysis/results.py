@@ -15,6 +15,8 @@ from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
+from dumpwalk.coreclr.threadpool.pool import Pool
+from dumpwalk.coreclr.threadpool.release import Held
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import Reading
 from dumpwalk.locks.state import LockState, Owner
@@ -152,6 +154,30 @@ class LockLook:
     locks: Tuple[LockFact, ...]
     reading: Optional[Reading]
     """What the kinds found; None when time ran out before."""
+
+
+@dataclass(frozen=True)
+class PoolLook:
+    pool: Optional[Pool]
+    """None where there is none, or it could not be read: `why` tells."""
+    held: Tuple[Held, ...] = ()
+    """Workers that cannot go on before something queued is run."""
+    followed: bool = True
+    """Every queued work item was followed that had to be."""
+    why: str = ""
+    absent: bool = False
+    """Memory shows that the process has none."""
+
+    @property
+    def starved(self) -> bool:
+        """Every thread that the pool has is a worker seen here, and none goes on before a queued work item is run."""
+        pool = self.pool
+        return (
+            pool is not None
+            and pool.counts.existing > 0
+            and pool.counts.working == pool.counts.existing == len(pool.workers) == len(self.held)
+            and any(held.item is not None for held in self.held)
+        )
 
 
 @dataclass(frozen=True)

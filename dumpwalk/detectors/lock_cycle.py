@@ -211,6 +211,8 @@ def _sentence(facts: Facts, ring: _Ring, position: int, by_node: Dict[Node, Lock
         holds = f"holds {lock.label}"
     elif has.kind == "finalizer":
         holds = "runs the finalizers"
+    elif has.kind == "task":
+        holds = f"runs what {_label(facts, has, by_node)} needs"
     else:
         holds = ""
     return f"{who} {holds} and waits for {wanted}{place}." if holds else f"{who} waits for {wanted}{place}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Dict, List, Tuple
 
 from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.results import PoolLook
 from dumpwalk.claims.model import Actor, Finding
 from dumpwalk.coreclr.locks.other_waits import OWNERLESS
 from dumpwalk.detectors import wording
@@ -20,7 +21,10 @@ _SHOWN = 16
 
 def managed_waits(facts: Facts) -> List[Finding]:
     groups: Dict[Tuple[str, object], List[Wait]] = {}
+    starving = {held.worker.thread.index for held in facts.of(PoolLook).held} if facts.of(PoolLook).starved else set()
     for wait in facts.waits:
+        if wait.thread.index in starving:
+            continue  # what it waits for is told: it is queued
         if wait.kind in OWNERLESS and wait.explained and "managed-locks" in wait.areas:
             groups.setdefault((wait.kind, wait.target or wait.thread.index), []).append(wait)
     return [_finding(facts, list(groups.values()))] if groups else []
@@ -28,9 +32,10 @@ def managed_waits(facts: Facts) -> List[Finding]:
 
 def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
     lines, evidence = [], []
+    labels = facts.reading.labels if facts.reading is not None else {}
     for waits in sorted(groups, key=lambda g: (-len(g), g[0].thread.index))[:_SHOWN]:
         first = waits[0]
-        what = facts.graph.nodes.get(first.target, first.kind) if first.target is not None else f"a {first.kind}"
+        what = labels.get(first.target, first.kind) if first.target is not None else f"a {first.kind}"
         verb = "waits" if len(waits) == 1 else "wait"
         threads = wording.thread_words([w.thread for w in waits]).capitalize()
         if len(waits) == 1:

@@ -13,6 +13,7 @@ from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.engine import roles
 from dumpwalk.engine.fingerprint import fingerprint
+from dumpwalk.engine.thread_pool import pool_row
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
 
@@ -56,6 +57,7 @@ def assemble(
         wait_graph=_graph(facts),
         findings=tuple(findings),
         coverage=tuple(facts.coverage),
+        thread_pool=pool_row(facts),
     )
 
 

@@ -54,7 +54,7 @@ def to_dict(report: Entry) -> Dict[str, Any]:
 
 _LINE_EACH = frozenset(
     ("modules", "threads", "locks", "nodes", "edges", "tail_nodes", "violations", "evidence", "coverage", "actors",
-     "frames")
+     "frames", "workers", "items", "queues")
 )  # fmt: skip
 """Lists whose elements stand one a line; everything else is opened up further."""
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import List, Optional, Pattern, Union
 
-from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding, text_locks, text_next, text_threads
+from dumpwalk.report import (
+    graph_tree,
+    text_cache,
+    text_facts,
+    text_finding,
+    text_locks,
+    text_next,
+    text_pool,
+    text_threads,
+)
 from dumpwalk.report.escape import clean
 from dumpwalk.report.managed_stacks import only_managed
 from dumpwalk.report.model import Finding, Report
@@ -185,6 +194,15 @@ def render_cache(report: Report, width: int = DEFAULT_WIDTH, color: bool = False
     line = report.verdict.line
     page = Page(width, color)
     text_cache.cache_in_full(page, report)
+    return _finish(page, line)
+
+
+def render_pool(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """The thread pool: its counts, who blocks on which task, what is queued."""
+    report = clean(report)
+    line = report.verdict.line
+    page = Page(width, color)
+    text_pool.pool_in_full(page, report)
     return _finish(page, line)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import read_words
@@ -21,6 +21,9 @@ from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.words import Unknown, Words
 from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
+
+if TYPE_CHECKING:
+    from dumpwalk.coreclr.tasks.waits import TaskWait
 
 _PAGE = 0x1000
 
@@ -46,6 +49,8 @@ class Surroundings:
     """Thread index to the kind of lock that its wait was found to be for."""
     pulses: Dict[int, Tuple[LockObject, Sighting]] = field(default_factory=dict)
     """Threads in the queue of a sync block for a pulse: the object, and the link on their stack."""
+    task_waits: Dict[int, TaskWait] = field(default_factory=dict)
+    """Thread index to the task that it blocks on."""
     lacking: List[str] = field(default_factory=list)
     """Sentences on what could not be read."""
     _frames: Dict[int, List[ManagedFrame]] = field(default_factory=dict)
