@@ -168,9 +168,6 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                 "Of some threads it cannot be told whether they wait or run.",
             )
         )
-    managed = cover.get("managed-locks")
-    if facts.runtime is not None and managed is not None and managed.status != "complete":
-        problems.append(_of_managed_locks(facts))
     threads = cover.get("threads")
     if threads is not None and threads.status != "complete":
         problems.append(
@@ -180,6 +177,9 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                 "Not all threads, or not their ids, are in the dump.",
             )
         )
+    managed = cover.get("managed-locks")
+    if facts.runtime is not None and managed is not None and managed.status != "complete":
+        problems.append(_of_managed_locks(facts))
     failed = [c for c in facts.coverage if c.area.startswith("detector ")]
     if failed:
         problems.append(
