@@ -11,8 +11,9 @@ import random
 import pytest
 
 from tests.fuzz import runner
+from tests.fuzz.code_places import code_places
 from tests.fuzz.dump_bytes import DumpBytes, parse
-from tests.fuzz.mutators import MUTATORS, Mutation
+from tests.fuzz.mutators import MUTATORS, Mutation, code
 from tests.fuzz.oracle import judge
 from tests.fuzz.subjects import NAMES, Subject, subject
 
@@ -53,6 +54,16 @@ def test_the_mutations_are_of_every_kind_and_always_the_same():
     assert all(c.data != subject(c.name).dump.data for c in cases)
     again = runner.case(17)
     assert (again.title, again.data) == (cases[17].title, cases[17].data)
+
+
+@pytest.mark.parametrize("name", ["managed/linux-x64-10.0.12-monitor-three", "hang-self-normal"])
+def test_what_names_managed_code_is_found_by_its_form(name):
+    parts = ("code header", "method desc", "chunk", "method table", "class or module")
+    parts += ("code range", "code heap", "nibble map", "metadata root", "metadata tables")
+    assert set(code_places(name)) == set(parts)
+    rng = random.Random(1)
+    mutated = {made.what.split(" of a ")[1] for made in (code(subject(name), rng) for _ in range(200)) if made}
+    assert mutated == set(parts)
 
 
 def test_every_unharmed_core_passes_its_own_oracle():

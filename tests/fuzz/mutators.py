@@ -10,6 +10,7 @@ import re
 from typing import Callable, Dict, Optional
 
 from tests.fuzz import semantic
+from tests.fuzz.code_places import code_places
 from tests.fuzz.mutation import Mutation as Mutation
 from tests.fuzz.subjects import TABLE_SLOTS, Subject
 
@@ -142,6 +143,31 @@ def cache(subject: Subject, rng: Random) -> Optional[Mutation]:
 
 
 def managed(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """Managed locks, or what names managed code: whichever the subject has, in turn where it has both."""
+    first, second = (code, managed_locks) if rng.random() < 0.5 else (managed_locks, code)
+    return first(subject, rng) or second(subject, rng)
+
+
+def code(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """Words of what leads from an address to a method's name: code ranges and heaps, nibble maps, code headers, method
+    descs and their chunks, method tables, classes and modules, metadata's roots, streams and tables."""
+    places = code_places(subject.name)
+    if not places:
+        return None
+    what = rng.choice(sorted(places))
+    patches = []
+    for _ in range(rng.choice((1, 1, 4, 16))):
+        start, length = rng.choice(places[what])
+        size = rng.choice((1, 2, 4, 8))
+        offset = subject.dump.offset_of(start + rng.randrange(0, max(1, length - size + 1), min(size, 4)), size)
+        if offset is not None:
+            old = _old(subject, offset, size)
+            near = [address for address, _ in places[rng.choice(sorted(places))]]
+            patches.append((offset, _word(rng.choice((_odd(subject, rng, old), rng.choice(near), old + 1, 0)), size)))
+    return Mutation("managed", f"{len(patches)} words of a {what}", patches) if patches else None
+
+
+def managed_locks(subject: Subject, rng: Random) -> Optional[Mutation]:
     """Words of managed locks: state, owner, number, table entry, the object's header and method table, a waiter's stack."""
     rows = [lock for lock in subject.report["locks"] if lock["object"]]
     if not rows:
