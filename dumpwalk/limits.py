@@ -50,6 +50,9 @@ STACK_SCAN_BYTES = 16 << 10
 CONTRACT_BYTES = 4 << 20
 """The JSON of a data contract; 10.0's is 10 KB."""
 
+TRANSITION_FRAMES = 512
+"""Frames of the runtime's own chain walked per thread: no more than frames of its stack."""
+
 MANAGED_THREADS = 50_000
 """Entries walked of the runtime's thread list; the list's own count bounds it first."""
 

@@ -221,7 +221,12 @@ def _managed_code(facts: Gathered) -> None:
     parts += view.notes[:2]
     if not view.verified:
         parts.append("names of this version and system were not compared with another reader's")
-    complete = code.named == code.all
+    cut = code.chain_ends.get("limit", 0)
+    if cut:
+        parts.append(
+            f"the runtime's frame chain of {plural(cut, 'thread')} was cut: P/Invokes further out are not told"
+        )
+    complete = code.named == code.all and not cut
     facts.cover(
         "managed-code",
         "complete" if complete else "partial" if code.named + code.by_token else "none",

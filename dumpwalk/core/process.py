@@ -81,6 +81,11 @@ class Frame:
     unwinder: str
     """Who found it: lldb, or dumpwalk itself."""
 
+    @property
+    def noted(self) -> bool:
+        """A P/Invoke that the runtime noted: no code of its own; pc, sp and registers are its caller's."""
+        return self.trust == "frame-chain" and self.managed and self.offset is None and self.name_source == "metadata"
+
     def register(self, name: str) -> Optional[int]:
         """A register's value in this frame; None where the unwinder cannot tell."""
         return self.registers(self.index, name)

@@ -13,6 +13,8 @@ from dumpwalk.coreclr.code.method_desc import MethodName, MethodNames
 from dumpwalk.coreclr.code.methods import Code, Methods
 from dumpwalk.coreclr.code.roots import Ranges, find_ranges
 from dumpwalk.coreclr.contract import Contract, ContractResult, read_contract
+from dumpwalk.coreclr.fcalls import FCalls
+from dumpwalk.coreclr.frame_chain import FrameChains
 from dumpwalk.coreclr.managed_layout import layout_for, verified
 from dumpwalk.coreclr.metadata.files import NamedFiles
 from dumpwalk.coreclr.metadata.modules import RuntimeModule
@@ -50,6 +52,8 @@ class ManagedView:
         self.field_lists = Fields(self.types)
         self.objects = Objects(self.types, self.names, self.field_lists)
         self.method_names = MethodNames(self.types, self.names)
+        self.frame_chains = FrameChains(process, runtime, self)
+        self.fcalls = FCalls(process, runtime, self)
         self._code: Union[Methods, Unknown, None] = None
         self.how_found: Optional[str] = None
         """What led to the code ranges; None before the first look-up, or where nothing did."""

@@ -36,6 +36,8 @@ class ManagedFrames:
     """Why, each reason once."""
     assemblies_lacking: Set[str] = field(default_factory=set)
     """Assemblies of frames known by token."""
+    chain_ends: Dict[str, int] = field(default_factory=dict)
+    """How the runtime's frame chains ended, and of how many threads (chain_names.py)."""
 
     @property
     def all(self) -> int:

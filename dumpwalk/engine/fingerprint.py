@@ -18,6 +18,7 @@ from typing import Dict, List, NamedTuple, Optional, Pattern, Sequence, Set, Tup
 
 from dumpwalk.core.names import plain
 from dumpwalk.report.model import Frame, Module, Thread
+from dumpwalk.report.own_code import is_noted
 
 VERSION = "1"
 FILE = Path(__file__).with_name("fingerprint.rules.txt")
@@ -90,7 +91,7 @@ def _place(thread: Thread, builds: Dict[str, Optional[str]]) -> Tuple[Optional[s
     """(where the thread waits or None, whether that could be told)."""
     if _verb("role", thread.role or "") == "leave-out":
         return None, True
-    frames = [f for f in thread.frames if f.kind != "stub"]
+    frames = [f for f in thread.frames if f.kind != "stub" and not is_noted(f)]
     managed = [f for f in frames if f.kind == "managed" and f.name_source == "metadata"]
     second: Optional[str] = None
     verbs = [_verb_of(frame) for frame in managed or frames]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional, Set, Tuple
 
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.coreclr.chain_names import name_by_chain
 from dumpwalk.coreclr.managed_frames import name_frames
 from dumpwalk.coreclr.runtime_view import read_runtime
 from dumpwalk.coreclr.unwinding.attach import attach
@@ -31,4 +32,5 @@ def stack_of(process: Process, thread: Thread) -> Tuple[model.Frame, ...]:
     if view is not None:
         attach(process, view)
         stubs = name_frames(process, view, [thread]).stubs
+        name_by_chain(process, view, [thread])
     return Frames(stubs, process.symbols, process.arch.min_instruction).stack(thread.frames())

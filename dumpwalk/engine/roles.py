@@ -14,7 +14,7 @@ from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
 from dumpwalk.locks.lock_frames import is_lock_frame
 from dumpwalk.report import model
-from dumpwalk.report.own_code import METADATA, is_method, is_own
+from dumpwalk.report.own_code import METADATA, is_method, is_noted, is_own
 
 _BY_FRAME: Tuple[Tuple[str, str], ...] = (
     ("FinalizerThread::", "finalizer"),
@@ -91,7 +91,9 @@ def title_of(facts: Facts, thread: model.Thread) -> str:
 def _own(thread: model.Thread, lock_kind: Optional[str]) -> Optional[model.Frame]:
     """The frame that says what the thread does: a function that dumpwalk recognised, else the program's own method where it
     waits for something managed or for nothing known, else the innermost function that is no lock's."""
-    named = [f for f in thread.frames if f.function and f.name_source != "none" and f.trust != "scan"]
+    named = [
+        f for f in thread.frames if f.function and f.name_source != "none" and f.trust != "scan" and not is_noted(f)
+    ]
     inferred = next(
         (f for f in named if f.name_source == "inferred" and f.kind == "native" and not _lock_model_frame(f)), None
     )

@@ -110,8 +110,8 @@ def register_candidates(
     if not deep:
         return
     for thread in threads:
-        for frame in thread.frames()[1:8]:
-            if frame.managed or frame.trust not in ("cfi", "unwind-info"):
+        for frame in [f for f in thread.frames() if not f.noted][1:8]:
+            if frame.managed or frame.trust not in ("cfi", "unwind-info", "frame-chain"):
                 continue
             for name in arch.callee_saved:
                 value = frame.register(name) or 0

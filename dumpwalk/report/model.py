@@ -91,7 +91,7 @@ class Frame:
     """symbol, metadata (a managed method), inferred or none."""
     trust: str
     """context (the thread's own registers), cfi (unwind data), unwind-info (the runtime's, of managed code), fp
-    (frame-pointer chain), scan (stack scan)."""
+    (frame-pointer chain), frame-chain (the runtime's own notes), scan (stack scan)."""
     kind: str = "native"
     """native, managed or stub (code that the runtime made between the two)."""
     source: Optional[str] = None

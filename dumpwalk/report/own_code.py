@@ -22,9 +22,14 @@ def is_method(frame: Frame) -> bool:
     return frame.name_source == METADATA and frame.kind == "managed" and frame.trust != "scan"
 
 
+def is_noted(frame: Frame) -> bool:
+    """A P/Invoke by the runtime's note: no code of its own, and in a dump of the same stack it may be missing."""
+    return frame.trust == "frame-chain" and frame.kind == "managed" and frame.offset is None
+
+
 def is_own(frame: Frame) -> bool:
     """A method of the program itself."""
-    return is_method(frame) and not is_framework(frame.module)
+    return is_method(frame) and not is_noted(frame) and not is_framework(frame.module)
 
 
 def telling(frames: Sequence[Frame]) -> List[Frame]:

@@ -121,7 +121,9 @@ DESCRIPTIONS: Dict[str, str] = {
     "Frame.name_source": "symbol, metadata (a managed method), inferred (from what the code does) or none.",
     "Frame.source": "path/file.cpp:123, where debug data of the module tells; null elsewhere.",
     "Frame.trust": "What the frame rests on: context (the thread's own registers), cfi (unwind data of the image; of a frame of "
-    "lldb's: lldb's word), unwind-info (the runtime's unwind data of managed code), fp (frame pointers) or scan (a guess).",
+    "lldb's: lldb's word), unwind-info (the runtime's unwind data of managed code), fp (frame pointers), "
+    "frame-chain (what the runtime notes of calls into native code; with kind managed and no offset: the P/Invoke itself) "
+    "or scan (a guess).",
     "Frame.unwinder": "Who found it: lldb or dumpwalk.",
     "Frame.kind": "native, managed, or stub: code that the runtime made between the two.",
     "Wait.kind": "mutex, condition, futex, timed-wait, sleep, poll, read, syscall, ...: what the system call is for.",

@@ -241,5 +241,9 @@ def line(frame: Frame) -> str:
 
 def doubt(frame: Frame) -> str:
     """Trust is told where it is less than registers or unwind data."""
-    notes = {"fp": "  [by frame pointer]", "scan": "  [by stack scan: a guess]"}
+    notes = {
+        "fp": "  [by frame pointer]",
+        "scan": "  [by stack scan: a guess]",
+        "frame-chain": "  [by the runtime's frame chain]",
+    }
     return "" if frame.trust in TRUSTED else notes.get(frame.trust, f"  [{frame.trust}]")

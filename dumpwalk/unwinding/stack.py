@@ -130,12 +130,11 @@ class StackUnwinder:
                 if end == OUTERMOST:
                     return end
                 innermost = len(steps) == 1 and last.trust == "context"
-                following = self._resumed(last, resume)
-                if following is None and innermost:
-                    following = self._from_stub(last)
+                following = self._from_stub(last) if innermost else None
                 following = following or self._by_frame_pointer(last)
                 if following is None and innermost:
                     following = self._by_search(last)
+                following = following or self._resumed(last, resume)
                 if following is None:
                     return end
             steps.append(following)

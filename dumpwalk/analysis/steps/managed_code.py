@@ -5,13 +5,18 @@ from __future__ import annotations
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import ManagedCode, Stacks
 from dumpwalk.analysis.step import Step
+from dumpwalk.coreclr.chain_names import name_by_chain
 from dumpwalk.coreclr.managed_frames import name_frames
 from dumpwalk.coreclr.runtime_view import RuntimeView
 
 
 def _look(known: Gathered) -> ManagedCode:
     view = known.of(RuntimeView).managed
-    return ManagedCode(name_frames(known.process, view) if view is not None else None)
+    if view is None:
+        return ManagedCode(None)
+    named = name_frames(known.process, view)
+    named.chain_ends = name_by_chain(known.process, view)
+    return ManagedCode(named)
 
 
 STEP = Step(

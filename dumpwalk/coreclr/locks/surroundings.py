@@ -161,6 +161,8 @@ class Surroundings:
         if known is None:
             known = []
             for frame in thread.frames():
+                if frame.noted:
+                    continue
                 if frame.module is not None and not frame.module.name.lower().endswith((".dll", ".exe")):
                     continue
                 found = self.view.method_at(frame.pc - (1 if frame.index else 0))
