@@ -17,6 +17,7 @@ import pytest
 from dumpwalk.core.memory import read_u32
 from dumpwalk.debugger.open import opened
 from dumpwalk.engine.run import analyze_process
+from dumpwalk.locks.mutex_facts import locks_mutexes
 from fixtures import native_live
 from fixtures.native_live import Live
 from tests.conftest import ROOT
@@ -225,3 +226,14 @@ def test_a_hang_has_one_signature_with_and_without_files(cores: Dict[str, Seen])
 def test_every_proof_names_two_facts(cores: Dict[str, Seen]) -> None:
     hows: List[str] = [w["how"] for seen in cores.values() for k in seen.report["locks"] for w in k["waiters"]]
     assert len(hows) > 15 and all("(" in how and ", " in how.split("(", 1)[1] for how in hows)
+
+
+def test_stack_of_a_program_that_libc_is_linked_into_tells_the_lock_function(cores: Dict[str, Seen]) -> None:
+    """No frame is libc's there, and the innermost is a function that other locks use too."""
+    with opened(str(cores["timed-none"].path), why_bare="a test without lldb") as process:
+        own = next(m for m in process.modules if m.path.endswith("timed"))
+        waiter = next(t for t in process.threads if t.tid == cores["timed-none"].live.threads["a-then-b"])
+        for names, told in ((["__lll_lock_wait", "__pthread_mutex_lock"], True), (["__lll_lock_wait", "puts"], False)):
+            for frame, name in zip(waiter.frames(), names):
+                frame.function, frame.name_source, frame.module = name, "symbol", own
+            assert locks_mutexes(waiter) is told

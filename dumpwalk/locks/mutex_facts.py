@@ -73,7 +73,9 @@ def locks_mutexes(thread: Thread) -> Optional[bool]:
         if name in _LOCKING or plain(frame.function or "") in ENTER_NAMES:
             return True
         inside = frame.module is not None and frame.module.name.startswith(LIBC_MODULES)
-        if name and not any(part in name for part in _HELPERS):
+        if name and any(part in name for part in _HELPERS):
+            continue  # also where libc is linked into the program
+        if name:
             other = other or inside or frame.index <= 1
         if not inside:
             break
