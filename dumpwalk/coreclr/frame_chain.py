@@ -154,7 +154,9 @@ class FrameChains:
         if datum < 0x10000 or datum & 7:
             return None
         method = self._view.method_name(datum)
-        return method if isinstance(method, MethodName) and (method.kind, method.grade) == ("pinvoke", "proved") else None
+        return (
+            method if isinstance(method, MethodName) and (method.kind, method.grade) == ("pinvoke", "proved") else None
+        )
 
 
 def _first_frame(major: Optional[int], view: ManagedView) -> Optional[int]:

@@ -180,12 +180,32 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
     managed = cover.get("managed-locks")
     if facts.runtime is not None and managed is not None and managed.status != "complete":
         problems.append(_of_managed_locks(facts))
+    pool = cover.get("thread-pool")
+    if pool is not None and pool.status != "complete" and _blocked_workers(facts):
+        many = plural(_blocked_workers(facts), "worker of the thread pool waits", "workers of the thread pool wait")
+        problems.append(
+            (
+                "pool-unread",
+                "workers of the thread pool wait for tasks, and the pool's queues could not be read",
+                f"{many} for tasks, and the pool's queues could not be read.",
+            )
+        )
     failed = [c for c in facts.coverage if c.area.startswith("detector ")]
     if failed:
         problems.append(
             ("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump.")
         )
     return problems[0] if problems else None
+
+
+_WORKER = "System.Threading.ThreadPoolWorkQueue.Dispatch"
+"""On the stack of every worker of the pool that runs something (ThreadPoolWorkQueue.cs, 3.1 to 10)."""
+
+
+def _blocked_workers(facts: Facts) -> int:
+    """Workers of the pool in an untimed wait for a task: what would release one may stand in a queue behind them."""
+    waiting = [w.thread for w in facts.waits if w.kind == "task" and not w.timed]
+    return sum(1 for t in waiting if any((f.function or "").startswith(_WORKER) for f in t.frames()))
 
 
 def _of_managed_locks(facts: Facts) -> Tuple[str, str, str]:
