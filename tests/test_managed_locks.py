@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from dumpwalk.analysis.observe import observe
+from dumpwalk.coreclr.locks.sync_table import read_sync_table
 from dumpwalk.engine.run import report_of
 from fixtures.hangs import name_of
 from tests.bare_process import bare_process, rewrite
@@ -122,6 +123,22 @@ def test_damaged_table_entry_is_told_and_makes_up_no_lock() -> None:
     report = _reread(name, {int(lock["sync_table_entry"], 16): int(lock["sync_block"], 16) + 0x58})
     assert all(row.address != lock["address"] for row in report.locks)
     assert report.verdict.exit_code in (11, 12)
+
+
+def test_what_lies_behind_the_used_part_of_the_table_is_not_damage() -> None:
+    """Memory that was never written: strange pairs, and some that look like freed entries, as in a core of gdb's gcore."""
+    name = "managed/linux-x64-10.0.12-monitor-three"
+    process = bare_process(name)
+    table = read_sync_table(observe(process).around)
+    assert table.address is not None and table.status == "complete"
+    last = table.entries[-1].number
+    behind = {}
+    for number in range(last + 1, last + 40):
+        behind[table.address + 16 * number] = 0x1E if number % 3 else 0
+        behind[table.address + 16 * number + 8] = 0x9 if number % 3 == 0 else 0x1E
+    again = read_sync_table(observe(rewrite(bare_process(name), behind)).around)
+    assert [e.number for e in again.entries] == [e.number for e in table.entries]
+    assert (again.status, again.disagreeing) == ("complete", 0)
 
 
 def test_damaged_sync_number_is_no_sync_block() -> None:

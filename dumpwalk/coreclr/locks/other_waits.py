@@ -15,6 +15,7 @@ from dumpwalk.coreclr.locks.model import LockObject
 from dumpwalk.coreclr.locks.pal_objects import PalWaits
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.coreclr.locks.sync_table import read_sync_table
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
@@ -43,6 +44,7 @@ class OtherWaits(LockReader):
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._pal = PalWaits(around)
+        self._sync_table_read = read_sync_table(around).address is not None
         self._labels: Dict[Node, str] = {}
 
     def layer(self, wait: Wait) -> Optional[Layer]:
@@ -74,7 +76,9 @@ class OtherWaits(LockReader):
                 node = Node("event", found.synch)
                 self._labels[node] = f"{found.type_name} 0x{found.synch:x}"
                 how = f"its node 0x{found.node:x} is in the waiting list of a kernel object; from {found.seen.phrase()}"
-                return self._layer(wait, _PAL_KINDS[found.type], "proved", how, node)
+                layer = self._layer(wait, _PAL_KINDS[found.type], "proved", how, node)
+                # A Monitor's waiter sleeps on such an event too: where no sync block could be read, it explains nothing.
+                return layer if self._sync_table_read or wait.timed else None
         if wait.timed and wait.call.kind in _SLEEPING:
             return self._layer(wait, "timed-wait", "corroborated", "its system call has a time-out", None)
         return None

@@ -127,8 +127,7 @@ def _walk(process: Process, table: int, most: int) -> SyncTable:
         block, obj = pair
         entry = None
         if _may_be_free(block, obj):
-            damaged.extend(strange)
-            strange = []
+            pass  # memory that was never written can look so too: only a used entry shows that the table goes on
         elif _may_be_used(block, obj):
             entry = _entry(process, number, block, obj)
             if entry is None:
