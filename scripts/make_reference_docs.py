@@ -29,6 +29,7 @@ STATUSES: Dict[str, str] = {
     "limit-hit": "inconclusive (12)",
     "unexplained-waits": "inconclusive (12)",
     "managed-locks-unread": "inconclusive (12)",
+    "pool-unread": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

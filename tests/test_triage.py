@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator
 
 import pytest
 
+from dumpwalk.errors import NotFound
 from dumpwalk.report.json_format import to_dict
 from dumpwalk.triage import comment, database, store, views
 from dumpwalk.triage.record import record_of
@@ -102,7 +103,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         for one in ("4fd21060", "deadbeef"):
             try:
                 opened.mark(one, "new", None, NOW)
-            except Exception:
+            except NotFound:
                 pass
         opened.prune(datetime(2100, 1, 1, tzinfo=timezone.utc))
     return str(url)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, NamedTuple, Opt
 from dumpwalk import limits
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.code.method_desc import MethodName
+from dumpwalk.coreclr.contract import ContractResult
 from dumpwalk.coreclr.managed_threads import read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo
 
@@ -77,9 +78,10 @@ NO_CHAIN = Chain((), (), NOT_CAPTURED)
 class FrameChains:
     """The lists of one process's threads; nothing is read before it is asked for, and everything once. Never raises."""
 
-    def __init__(self, process: Process, runtime: RuntimeInfo, view: ManagedView) -> None:
+    def __init__(self, process: Process, runtime: RuntimeInfo, view: ManagedView, contract: ContractResult) -> None:
         self._process = process
         self._runtime = runtime
+        self._contract = contract
         self._view = view
         self._image = range(*runtime.image.span())
         self._first = _first_frame(runtime.major, view)
@@ -101,7 +103,7 @@ class FrameChains:
         """The runtime's Thread by the index of a thread of the dump."""
         if self._threads is None:
             self._threads = {}
-            for row in read_threads(self._process, self._runtime).threads:
+            for row in read_threads(self._process, self._runtime, self._contract).threads:
                 known = self._process.thread_by_tid(row.os_tid) if row.os_tid is not None else None
                 if known is not None:
                     self._threads[known.index] = row.address

@@ -43,7 +43,8 @@ class ManagedView:
     ) -> None:
         self._process = process
         self._runtime = runtime
-        self.contract: Optional[Contract] = (contract or read_contract(process, runtime)).contract
+        told = contract or read_contract(process, runtime)
+        self.contract: Optional[Contract] = told.contract
         self.words = Words(process.memory)
         self.layout = layout_for(runtime.major, self.contract)
         self.files = files or NamedFiles(process.files_named)
@@ -52,7 +53,7 @@ class ManagedView:
         self.field_lists = Fields(self.types)
         self.objects = Objects(self.types, self.names, self.field_lists)
         self.method_names = MethodNames(self.types, self.names)
-        self.frame_chains = FrameChains(process, runtime, self)
+        self.frame_chains = FrameChains(process, runtime, self, told)
         self.fcalls = FCalls(process, runtime, self)
         self._code: Union[Methods, Unknown, None] = None
         self.how_found: Optional[str] = None
