@@ -14,6 +14,7 @@ from dumpwalk.analysis.observe import observe
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.coreclr.tasks.task import method_of
 from dumpwalk.engine.run import report_of
+from dumpwalk.report.sections.thread_pool.model import ThreadPool
 from fixtures.hangs import name_of
 from tests.bare_process import bare_process, rewrite
 from tests.conftest import ROOT, truth_of, unpack_core
@@ -106,15 +107,15 @@ def _word(address: int, value: int, size: int) -> Dict[int, int]:
 def test_pool_that_may_grow_is_suspicious_only() -> None:
     _, report = _again(_word(_pool().pool.counts.maximum_word.address, 100, 2))
     assert (report.verdict.status, report.verdict.kind) == ("suspicious", "pool-starvation")
-    assert report.thread_pool.starved and "100" in report.verdict.headline
+    assert report.of(ThreadPool).starved and "100" in report.verdict.headline
 
 
 def test_task_taken_from_the_queue_starves_nobody() -> None:
     look = _pool()
     slot = look.held[0].item.slot
     _, report = _again({slot: 0})
-    assert not report.thread_pool.starved and report.verdict.kind != "pool-starvation"
-    assert report.thread_pool.queued == 23
+    assert not report.of(ThreadPool).starved and report.verdict.kind != "pool-starvation"
+    assert report.of(ThreadPool).queued == 23
 
 
 def test_task_that_is_done_holds_nobody() -> None:
@@ -122,7 +123,7 @@ def test_task_that_is_done_holds_nobody() -> None:
     tasks = look.pool.tasks
     flags = tasks.view.field(look.held[0].task.address, "m_stateFlags")
     _, report = _again(_word(flags.address, int(flags.value) | 0x1000000, 4))
-    assert not report.thread_pool.starved and report.verdict.kind != "pool-starvation"
+    assert not report.of(ThreadPool).starved and report.verdict.kind != "pool-starvation"
 
 
 @pytest.mark.parametrize("value", [0, 0xFFFFFFFFFFFFFFFF, 0x0000000400040005, 0x1000400040004])

@@ -11,9 +11,8 @@ from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
-from dumpwalk.engine import roles
+from dumpwalk.engine import roles, sections
 from dumpwalk.engine.fingerprint import fingerprint
-from dumpwalk.engine.thread_pool import pool_row
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
 
@@ -43,6 +42,7 @@ def assemble(
         )
         for m in facts.process.modules
     )
+    made, failed = sections.make(facts)
     return Report(
         schema_version=model.SCHEMA_VERSION,
         tool=model.Tool("dumpwalk", __version__, facts.process.debugger_version),
@@ -56,8 +56,8 @@ def assemble(
         dispatch_cache=_cache(facts),
         wait_graph=_graph(facts),
         findings=tuple(findings),
-        coverage=tuple(facts.coverage),
-        thread_pool=pool_row(facts),
+        coverage=(*facts.coverage, *failed),
+        sections=made,
     )
 
 

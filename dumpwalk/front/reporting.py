@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import click
@@ -34,6 +35,17 @@ def report_command(
         in_lldb=True,
         **attributes,
     )
+
+
+def section_view(key: str) -> Callable[[Options], Renderer]:
+    """The `view` of a command that shows one section of the report in full, by its JSON key."""
+
+    def view(options: Options) -> Renderer:
+        from dumpwalk.report import text
+
+        return partial(text.render_section, key)
+
+    return view
 
 
 def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:

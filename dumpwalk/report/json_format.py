@@ -10,6 +10,7 @@ import json
 from functools import cache
 from typing import Any, Callable, Dict, Iterator, List, Literal, Mapping, Sequence, Tuple, Union, get_type_hints
 
+from dumpwalk.report import sections
 from dumpwalk.report.model import FailedCore, Frame, Report, Thread, Verdict
 
 Entry = Union[Report, FailedCore]
@@ -23,7 +24,8 @@ class MalformedReport(ValueError):
 @cache
 def _keys(kind: type) -> Tuple[Tuple[str, str], ...]:
     """(field, JSON key) of a model class."""
-    return tuple((f.name, f.metadata.get("json", f.name)) for f in dataclasses.fields(kind))
+    named = ((f.name, f.metadata.get("json", f.name)) for f in dataclasses.fields(kind))
+    return tuple((name, key) for name, key in named if key is not None)
 
 
 def _plain(value: Any, frames: Dict[int, Any]) -> Any:
@@ -40,6 +42,8 @@ def _plain(value: Any, frames: Dict[int, Any]) -> Any:
     out = {key: _plain(getattr(value, name), frames) for name, key in _keys(kind)}
     if kind is Verdict:
         out = {"status": out["status"], "kind": out["kind"], "summary": out["sentence"], **out}
+    if kind is Report:
+        out.update((key, _plain(value.of(model), frames)) for key, model in sections.models().items())
     return out
 
 
@@ -54,9 +58,13 @@ def to_dict(report: Entry) -> Dict[str, Any]:
 
 _LINE_EACH = frozenset(
     ("modules", "threads", "locks", "nodes", "edges", "tail_nodes", "violations", "evidence", "coverage", "actors",
-     "frames", "workers", "items", "queues")
+     "frames")
 )  # fmt: skip
-"""Lists whose elements stand one a line; everything else is opened up further."""
+"""Lists whose elements stand one a line, beside those of sections; everything else is opened up further."""
+
+
+def _one_a_line(key: str) -> bool:
+    return key in _LINE_EACH or key in sections.one_a_line()
 
 
 def _thread_lines(report: Report, indent: str) -> Iterator[str]:
@@ -89,8 +97,8 @@ def _write(value: Any, key: str, indent: str, out: List[str]) -> None:
             out.append(f"{',' + chr(10) if number else ''}{deeper}{_encode(name)}: ")
             _write(item, name, deeper, out)
         out.append("\n" + indent + "}")
-    elif isinstance(value, list) and value and (key in _LINE_EACH or not isinstance(value[0], (str, int))):
-        flat = key in _LINE_EACH
+    elif isinstance(value, list) and value and (_one_a_line(key) or not isinstance(value[0], (str, int))):
+        flat = _one_a_line(key)
         out.append("[\n")
         for number, item in enumerate(value):
             out.append((",\n" if number else "") + deeper)
@@ -229,10 +237,12 @@ def _shared_list_reader(items: Reader) -> Reader:
 
 def _object_reader(kind: Any) -> Reader:
     hints = get_type_hints(kind)
+    fields = {spec.name: spec for spec in dataclasses.fields(kind)}
     specs = []
-    for spec in dataclasses.fields(kind):
-        required = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        specs.append((spec.name, spec.metadata.get("json", spec.name), _reader(hints[spec.name]), required))
+    for name, key in _keys(kind):
+        required = fields[name].default is dataclasses.MISSING and fields[name].default_factory is dataclasses.MISSING
+        specs.append((name, key, _reader(hints[name]), required))
+    own = [(key, _reader(model)) for key, model in sections.models().items()] if kind is Report else []
 
     def read(value: Any, path: str, shared: _Shared) -> Any:
         if value.__class__ is not dict:
@@ -243,6 +253,9 @@ def _object_reader(kind: Any) -> Reader:
                 found[name] = reader(value[key], f"{path}.{key}", shared)
             elif required:
                 raise MalformedReport(f"{path}.{key}: absent")
+        if own:
+            there = [(key, reader) for key, reader in own if value.get(key) is not None]
+            found["sections"] = tuple([reader(value[key], f"{path}.{key}", shared) for key, reader in there])
         return kind(**found)
 
     return read

@@ -7,15 +7,17 @@ The contract only grows: keys are added, never renamed or dropped (`schema_versi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
 
 from dumpwalk.claims.model import Actor as Actor
 from dumpwalk.claims.model import Coverage as Coverage
 from dumpwalk.claims.model import Evidence as Evidence
 from dumpwalk.claims.model import Finding as Finding
 from dumpwalk.claims.model import Verdict as Verdict
+from dumpwalk.report import sections
 
 SCHEMA_VERSION = 1
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
@@ -290,55 +292,6 @@ class WaitGraph:
 
 
 @dataclass(frozen=True)
-class PoolWorker:
-    """One thread of the pool and what it is blocked on."""
-
-    thread: int
-    state: str
-    """idle, waiting (for a task), or working."""
-    runs: Optional[str] = None
-    """The innermost task that it runs, where it runs one."""
-    task: Optional[str] = None
-    """The address of the task that it waits for."""
-    task_runs: Optional[str] = None
-    released_by: Optional[str] = None
-    """The address of the queued work item that must run first."""
-    behind: Optional[int] = None
-    timed: bool = False
-    grade: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class PoolItem:
-    queue: str
-    position: int
-    address: str
-    runs: str
-
-
-@dataclass(frozen=True)
-class PoolQueue:
-    name: str
-    items: int
-
-
-@dataclass(frozen=True)
-class ThreadPool:
-    address: str
-    working: int
-    existing: int
-    goal: int
-    minimum: int
-    maximum: int
-    queued: int
-    queues: Tuple[PoolQueue, ...]
-    items: Tuple[PoolItem, ...]
-    """The first of what is queued, and all that a worker waits for."""
-    workers: Tuple[PoolWorker, ...]
-    starved: bool
-
-
-@dataclass(frozen=True)
 class Report:
     schema_version: int
     tool: Tool
@@ -354,7 +307,21 @@ class Report:
     findings: Tuple[Finding, ...]
     coverage: Tuple[Coverage, ...]
     redacted: bool = False
-    thread_pool: Optional[ThreadPool] = None
+    sections: Tuple[object, ...] = field(default=(), metadata={"json": None})
+    """Values of the sections that bring a class of their own, one of each at most; in the JSON each stands under its own key."""
+
+    def of(self, section: Type[Section]) -> Optional[Section]:
+        """The section of that class: `report.of(ThreadPool)`. None where the report has none."""
+        return next((part for part in self.sections if part.__class__ is section), None)  # type: ignore[return-value]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, key: str) -> object:
+            """A section by its JSON key: `report.thread_pool`."""
+            kind = None if key.startswith("_") or key == "sections" else sections.models().get(key)
+            if kind is None:
+                raise AttributeError(f"a report has no {key!r}")
+            return self.of(kind)
 
 
 @dataclass(frozen=True)

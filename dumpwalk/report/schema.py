@@ -11,10 +11,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Set, Tuple, Union, get_type_hints
+from typing import Any, Dict, List, Literal, Optional, Set, Tuple, Union, get_type_hints
 
 from dumpwalk.claims.words import STATUSES
-from dumpwalk.report import model
+from dumpwalk.report import model, sections
 from dumpwalk.report.model import SCHEMA_VERSION, FailedCore, Report
 from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS
 
@@ -24,9 +24,12 @@ _SCALARS = {str: "string", int: "integer", bool: "boolean"}
 
 
 def keys(kind: Any) -> List[Tuple[str, Any]]:
-    """(JSON key, type) of a model class, in the order of the JSON; `summary` of the verdict included."""
+    """(JSON key, type) of a model class, in the order of the JSON; `summary` of the verdict included, and the sections."""
     hints = get_type_hints(kind)
     found = [(spec.metadata.get("json", spec.name), hints[spec.name]) for spec in dataclasses.fields(kind)]
+    found = [(key, hint) for key, hint in found if key is not None]
+    if kind is Report:
+        found += [(key, Optional[section]) for key, section in sections.models().items()]
     if kind is model.Verdict:
         found.insert(2, ("summary", str))
     return found

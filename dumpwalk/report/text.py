@@ -15,13 +15,13 @@ from dumpwalk.report import (
     text_finding,
     text_locks,
     text_next,
-    text_pool,
     text_threads,
 )
 from dumpwalk.report.escape import clean
 from dumpwalk.report.managed_stacks import only_managed
 from dumpwalk.report.model import Finding, Report
 from dumpwalk.report.names import plural
+from dumpwalk.report.section import in_full
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, STATUS_COLOUR, Page, pad, wrap
 
 DEFAULT_WIDTH = 100
@@ -197,12 +197,12 @@ def render_cache(report: Report, width: int = DEFAULT_WIDTH, color: bool = False
     return _finish(page, line)
 
 
-def render_pool(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-    """The thread pool: its counts, who blocks on which task, what is queued."""
+def render_section(key: str, report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
+    """One section in full, by its JSON key. Raises KeyError for one that has no such text."""
     report = clean(report)
     line = report.verdict.line
     page = Page(width, color)
-    text_pool.pool_in_full(page, report)
+    in_full(key)(page, report)
     return _finish(page, line)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from dumpwalk.front.command import Options
-from dumpwalk.front.reporting import Renderer, report_command
-
-
-def _view(options: Options) -> Renderer:
-    from dumpwalk.report import text
-
-    return text.render_pool
-
+from dumpwalk.front.reporting import report_command, section_view
 
 COMMAND = report_command(
     "The thread pool: its limits, what each worker runs and blocks on, what is queued.",
-    view=_view,
+    view=section_view("thread_pool"),
     examples=(("dumpwalk pool core.1234", "which worker waits for which queued work item"),),
     rank=35,
 )

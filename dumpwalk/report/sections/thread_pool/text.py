@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dumpwalk.report.model import PoolWorker, Report, ThreadPool
+from dumpwalk.report.model import Report
 from dumpwalk.report.names import plural, ranges
+from dumpwalk.report.sections.thread_pool.model import PoolWorker, ThreadPool
 from dumpwalk.report.text_page import INDENT, Page
 
 
-def pool_in_full(page: Page, report: Report) -> None:
-    pool = report.thread_pool
+def in_full(page: Page, report: Report) -> None:
+    pool = report.of(ThreadPool)
     if pool is None:
         cover = next((c for c in report.coverage if c.area == "thread-pool"), None)
         why = f": {cover.why}" if cover is not None else ": the process has no .NET runtime"
@@ -70,3 +71,6 @@ def _queues(page: Page, pool: ThreadPool) -> None:
         page.say(page.name(f"{count:>5,}  {runs}  ({queue})"), INDENT, INDENT * 3)
     if pool.queued > len(pool.items):
         page.say(f"{pool.queued - len(pool.items):,} more are not listed")
+
+
+IN_FULL = in_full

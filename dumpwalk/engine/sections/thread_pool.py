@@ -9,13 +9,13 @@ from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.coreclr.threadpool.pool import Pool, Worker
 from dumpwalk.coreclr.threadpool.release import Held
-from dumpwalk.report import model
+from dumpwalk.report.sections.thread_pool import model
 
 ITEMS = 64
 """Queued work items that the report names from the head of the queues."""
 
 
-def pool_row(facts: Facts) -> Optional[model.ThreadPool]:
+def thread_pool(facts: Facts) -> Optional[model.ThreadPool]:
     look = facts.of(PoolLook)
     pool = look.pool
     if pool is None:
@@ -54,3 +54,6 @@ def _worker(pool: Pool, worker: Worker, held: Optional[Held]) -> model.PoolWorke
         timed=waits.timed if waits is not None else False,
         grade=waits.grade if waits is not None else None,
     )
+
+
+MAKE = thread_pool

@@ -1,0 +1,59 @@
+"""What the JSON holds of the thread pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+
+@dataclass(frozen=True)
+class PoolWorker:
+    """One thread of the pool and what it is blocked on."""
+
+    thread: int
+    state: str
+    """idle, waiting (for a task), or working."""
+    runs: Optional[str] = None
+    """The innermost task that it runs, where it runs one."""
+    task: Optional[str] = None
+    """The address of the task that it waits for."""
+    task_runs: Optional[str] = None
+    released_by: Optional[str] = None
+    """The address of the queued work item that must run first."""
+    behind: Optional[int] = None
+    timed: bool = False
+    grade: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class PoolItem:
+    queue: str
+    position: int
+    address: str
+    runs: str
+
+
+@dataclass(frozen=True)
+class PoolQueue:
+    name: str
+    items: int
+
+
+@dataclass(frozen=True)
+class ThreadPool:
+    address: str
+    working: int
+    existing: int
+    goal: int
+    minimum: int
+    maximum: int
+    queued: int
+    queues: Tuple[PoolQueue, ...]
+    items: Tuple[PoolItem, ...]
+    """The first of what is queued, and all that a worker waits for."""
+    workers: Tuple[PoolWorker, ...]
+    starved: bool
+
+
+MODEL = ThreadPool
+LINES = ("workers", "items", "queues")

@@ -1,0 +1,37 @@
+"""What each key of the thread pool means."""
+
+from __future__ import annotations
+
+WORDS = {
+    "Report.thread_pool": "The thread pool of .NET 6 and later; null where there is none or it could not be read.",
+    "ThreadPool": "The thread pool by its own counts, its workers, and what is queued.",
+    "ThreadPool.address": "The PortableThreadPool object.",
+    "ThreadPool.working": "Threads that process work or are about to, by the pool's own count.",
+    "ThreadPool.existing": "Threads that the pool has.",
+    "ThreadPool.goal": "Threads that it aims at.",
+    "ThreadPool.minimum": "Threads that it makes without delay.",
+    "ThreadPool.maximum": "Threads that it may have.",
+    "ThreadPool.queued": "Work items in all queues that no worker has taken.",
+    "ThreadPool.queues": "The queues that hold something.",
+    "ThreadPool.items": "The first of what is queued, and all that a worker waits for.",
+    "ThreadPool.workers": "Its threads as found on the stacks.",
+    "ThreadPool.starved": "Every worker is blocked, and what would release one is queued.",
+    "PoolQueue": "One queue of the thread pool, or all queues of one sort.",
+    "PoolQueue.name": "high-priority, global, low-priority, assigned (shared by some workers), local (of one worker).",
+    "PoolQueue.items": "Work items in it.",
+    "PoolItem": "One queued work item.",
+    "PoolItem.queue": "queues[].name.",
+    "PoolItem.position": "How many are before it in that queue.",
+    "PoolItem.address": "The object: a task, or a callback with its state.",
+    "PoolItem.runs": "The method that it runs, or its type.",
+    "PoolWorker": "One thread of the pool.",
+    "PoolWorker.thread": "threads[].index.",
+    "PoolWorker.state": "idle, waiting (for a task) or working (anything else).",
+    "PoolWorker.runs": "The method of the innermost task that it runs; null where it runs none.",
+    "PoolWorker.task": "Address of the task that it waits for.",
+    "PoolWorker.task_runs": "The method of that task, or its type.",
+    "PoolWorker.released_by": "Address of the queued work item that must run before that task is done.",
+    "PoolWorker.behind": "threads[].index of the worker that runs that task, where it is blocked too.",
+    "PoolWorker.timed": "The wait gives up by itself.",
+    "PoolWorker.grade": "Of the wait.",
+}
