@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from typing import Iterator, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union
 
 from dumpwalk.core.corefile import Segment
 
@@ -19,6 +19,11 @@ Buffer = Union[bytes, mmap.mmap, memoryview]
 Extent = Tuple[int, int, Buffer, int]
 """(start, end, buffer, delta): captured addresses start..end-1 lie at buffer[address - delta]."""
 
+_PAGE, _IN_PAGE = 0x1000, 0xFFF
+_WORDS = 256
+"""Bytes of a read that is answered from a page; longer ones are copied from the file."""
+_PAGES_KEPT = 2048
+"""8 MiB; then all are forgotten."""
 _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 
@@ -61,6 +66,7 @@ class FileMemory:
 
     `read` copies what is asked for and nothing else: a read through a mapping would bring in 64 KiB around it (Linux maps
     neighbouring pages of the page cache too), and so in time the whole file. `extent` maps, for walks of many nodes.
+    Words are read a page at a time, since those that follow lie near them: 13,000 reads of a managed process need 700 pages.
     """
 
     def __init__(self, file: str, segments: Sequence[Segment]) -> None:
@@ -69,6 +75,7 @@ class FileMemory:
         self._file = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         self._map: Optional[Buffer] = None
         self._last: Extent = (0, 0, b"", 0)
+        self._pages: Dict[int, bytes] = {}
 
     def extent(self, address: int) -> Optional[Extent]:
         last = self._last
@@ -83,6 +90,23 @@ class FileMemory:
         return self._last
 
     def read(self, address: int, size: int) -> Optional[bytes]:
+        at = address & _IN_PAGE
+        if 0 < size <= _WORDS and at + size <= _PAGE:
+            page = self._pages.get(address - at)
+            if page is None:
+                page = self._page(address - at)
+            if page:
+                return page[at : at + size]
+        return self._read(address, size)
+
+    def _page(self, start: int) -> bytes:
+        """A page's bytes, kept; empty where the dump has not all of it."""
+        if len(self._pages) >= _PAGES_KEPT:
+            self._pages.clear()
+        page = self._pages[start] = self._read(start, _PAGE) or b""
+        return page
+
+    def _read(self, address: int, size: int) -> Optional[bytes]:
         segment = self._segment(address)
         if segment is None or size <= 0:
             return None
@@ -92,7 +116,7 @@ class FileMemory:
             return head
         if len(head) < room:
             return None  # the file was cut while it was read
-        rest = self.read(address + room, size - room)  # createdump splits one mapping into many neighbours
+        rest = self._read(address + room, size - room)  # createdump splits one mapping into many neighbours
         return None if rest is None else head + rest
 
     def filled_runs(self, start: int, end: int) -> Iterator[Tuple[int, int]]:

@@ -98,7 +98,10 @@ class Graph:
         core = self._without_ends()
         if not core:
             return []
-        import networkx  # only a graph that may hold a cycle pays for the import
+        rings = self._rings(core)
+        if rings is not None:
+            return rings
+        import networkx  # its import takes longer than all the rest of an ordinary graph's search
 
         digraph = networkx.DiGraph()
         digraph.add_edges_from((e.source, e.target) for e in self.edges if e.source in core and e.target in core)
@@ -107,6 +110,30 @@ class Graph:
             if len(component) > 1 or digraph.has_edge(*(2 * tuple(component))):
                 part = digraph.subgraph(component)
                 found.append(_rotated(tuple(edge[0] for edge in networkx.find_cycle(part, min(component, key=_order)))))
+        return sorted(found, key=lambda cycle: [node.id for node in cycle])
+
+    def _rings(self, core: Set[Node]) -> Optional[List[Tuple[Node, ...]]]:
+        """The cycles where each of these nodes leads to one other of them only, as in most deadlocks; None elsewhere.
+
+        Each node has a way in, too (`_without_ends`), so there are as many ways in as out, one a node: separate rings.
+        """
+        onward: Dict[Node, Node] = {}
+        for edge in self.edges:
+            if (
+                edge.source in core
+                and edge.target in core
+                and onward.setdefault(edge.source, edge.target) != edge.target
+            ):
+                return None
+        found = []
+        seen: Set[Node] = set()
+        for first in sorted(core, key=_order):
+            ring = [] if first in seen else [first]
+            while ring and onward[ring[-1]] != first:
+                ring.append(onward[ring[-1]])
+            seen.update(ring)
+            if ring:
+                found.append(tuple(ring))
         return sorted(found, key=lambda cycle: [node.id for node in cycle])
 
     def _without_ends(self) -> set:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional
 
 from dumpwalk.coreclr.locks.model import LockObject, LockWaiter, ManagedLock
-from dumpwalk.coreclr.locks.pal_objects import PalWaits
+from dumpwalk.coreclr.locks.pal_objects import PalWaits, pal_waits
 from dumpwalk.coreclr.locks.reader import AREA, managed_reader
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
@@ -22,7 +22,7 @@ def read_mutexes(around: Surroundings, pal: PalWaits) -> List[ManagedLock]:
     """Mutexes that some thread waits for. The address is that of the kernel object's data (CSynchData)."""
     rows: Dict[int, ManagedLock] = {}
     for wait in around.blocked():
-        if wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
+        if wait.thread.index in around.resolved or wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
             continue
         found = pal.of(wait)
         if found is None or found.type not in _MUTEXES:
@@ -44,7 +44,7 @@ def read_mutexes(around: Surroundings, pal: PalWaits) -> List[ManagedLock]:
 
 
 def _open(scene: Scene) -> Optional[LockReader]:
-    return managed_reader(scene, "mutex", lambda around: read_mutexes(around, PalWaits(around)))
+    return managed_reader(scene, "mutex", lambda around: read_mutexes(around, pal_waits(around)))
 
 
 KIND = LockKind("mutex", AREA, _open, 61)

@@ -12,7 +12,7 @@ from dumpwalk.core.grade import Grade
 from dumpwalk.core.names import plain
 from dumpwalk.coreclr.locks.known_methods import Rule, rule_of
 from dumpwalk.coreclr.locks.model import LockObject
-from dumpwalk.coreclr.locks.pal_objects import PalWaits
+from dumpwalk.coreclr.locks.pal_objects import pal_waits
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.locks.sync_table import read_sync_table
@@ -43,7 +43,7 @@ class OtherWaits(LockReader):
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._pal = PalWaits(around)
+        self._pal = pal_waits(around)
         self._sync_table_read = read_sync_table(around).address is not None
         self._labels: Dict[Node, str] = {}
 

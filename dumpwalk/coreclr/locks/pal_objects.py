@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import read_u64
@@ -23,6 +23,7 @@ from dumpwalk.locks.waits import Wait
 
 _THREAD_BYTES = 0x600
 """Of a CPalThread: its wait information ends before that in every version read."""
+_PLACES = range(0x100, _THREAD_BYTES, 8)
 _STACK_BYTES = 0x1000
 _NODE_TID, _NODE_SYNCH, _SYNCH_BYTES = 0x18, 0x30, 0x58
 TYPES = {0: "auto-reset-event", 1: "manual-reset-event", 2: "mutex", 3: "named-mutex", 4: "semaphore", 5: "file"}
@@ -50,6 +51,13 @@ class PalWait:
         return TYPES.get(self.type) or _PROCESS_TYPES.get(self.type) or f"object of type {self.type}"
 
 
+def pal_waits(around: Surroundings) -> PalWaits:
+    """The one of these surroundings."""
+    if around.kernel_waits is None:
+        around.kernel_waits = PalWaits(around)
+    return around.kernel_waits
+
+
 class PalWaits:
     """Looks the waits of threads up. Never raises on damaged memory."""
 
@@ -67,18 +75,10 @@ class PalWaits:
         return self._kept[thread.index]
 
     def _find(self, thread: Thread) -> Optional[PalWait]:
-        memory = self._around.process.memory
         tid = struct.pack("<I", (self._around.process.own_tid(thread) or 0) & 0xFFFFFFFF)
-        seen = set()
-        for sighting in self._around.native_part(thread, _STACK_BYTES):
-            address = sighting.value
-            if address % 8 or address in seen or address >> 47:
-                continue
-            seen.add(address)
-            data = memory.read(address, _THREAD_BYTES)
-            if data is None or tid not in data:
-                continue
-            for offset in self._places(data):
+        candidates = list(self._candidates(thread, tid))
+        for offset in (*self._offsets, *_PLACES):  # the place that another thread showed, before all others
+            for sighting, data in candidates:
                 node = int.from_bytes(data[offset : offset + 8], "little")
                 found = self._at_node(node, tid, sighting)
                 if found is not None:
@@ -87,11 +87,19 @@ class PalWaits:
                     return found
         return None
 
-    def _places(self, data: bytes) -> Iterator[int]:
-        yield from self._offsets
-        for offset in range(0x100, len(data) - 7, 8):
-            if offset not in self._offsets:
-                yield offset
+    def _candidates(self, thread: Thread, tid: bytes) -> Iterator[Tuple[Sighting, bytes]]:
+        """What may be its CPalThread: not on its own stack, and the thread's id is somewhere in it."""
+        memory = self._around.process.memory
+        stack = thread.registers.get(self._around.process.arch.sp, 0)
+        seen = set()
+        for sighting in self._around.native_part(thread, _STACK_BYTES):
+            address = sighting.value
+            if address % 8 or address >> 47 or address in seen or 0 <= address - stack < limits.STACK_SCAN_BYTES:
+                continue
+            seen.add(address)
+            data = memory.read(address, _THREAD_BYTES)
+            if data is not None and tid in data:
+                yield sighting, data
 
     def _at_node(self, node: int, tid: bytes, sighting: Sighting) -> Optional[PalWait]:
         if node < 0x10000 or node % 8 or node >> 47:

@@ -23,6 +23,7 @@ from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
 
 if TYPE_CHECKING:
+    from dumpwalk.coreclr.locks.pal_objects import PalWaits
     from dumpwalk.coreclr.tasks.waits import TaskWait
 
 _PAGE = 0x1000
@@ -51,6 +52,8 @@ class Surroundings:
     """Threads in the queue of a sync block for a pulse: the object, and the link on their stack."""
     task_waits: Dict[int, TaskWait] = field(default_factory=dict)
     """Thread index to the task that it blocks on."""
+    kernel_waits: Optional[PalWaits] = None
+    """Made by pal_objects.pal_waits, for all who ask."""
     lacking: List[str] = field(default_factory=list)
     """Sentences on what could not be read."""
     _frames: Dict[int, List[ManagedFrame]] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Metadata:
         self.source = source
         """dump, or the assembly file's path."""
         self._types: Dict[int, str] = {}
-        self._by_name: Optional[Dict[str, int]] = None
+        self._by_name: Optional[Dict[int, List[int]]] = None
         self._pointers: Dict[int, Dict[int, int]] = {}
 
     def type_name(self, rid: int) -> str:
@@ -141,32 +141,25 @@ class Metadata:
 
     def find_type(self, full_name: str) -> int:
         """TypeDef of `Namespace.Outer+Inner`. NotRead(absent) when all names were read and none is this."""
-        if self._by_name is None:
-            self._by_name = self._index()
-        try:
-            return self._by_name[full_name]
-        except KeyError:
-            raise NotRead(f"the metadata defines no type {full_name}", absent=True) from None
+        named = self._rows_by_name()
+        own = full_name.rsplit("+", 1)[-1]
+        words = own.split(".")  # the namespace is not part of the name, and a name may hold a point
+        rids: Set[int] = set()
+        for first in range(len(words)):
+            for place in self.tables.strings_ending(".".join(words[first:]).encode()):
+                rids.update(named.get(place, ()))
+        for rid in sorted(rids):
+            if self.type_name(rid) == full_name:
+                return rid
+        raise NotRead(f"the metadata defines no type {full_name}", absent=True)
 
-    def _index(self) -> Dict[str, int]:
-        """All full names. NestedClass rows name an outer type that stands before the inner one (II.22.32)."""
-        tables = self.tables
-        outer: Dict[int, int] = {}
-        for nested, enclosing in tables.all_rows(NESTED_CLASS):
-            outer.setdefault(nested, enclosing)
-        names: Dict[int, str] = {}
-        index: Dict[str, int] = {}
-        for rid, row in enumerate(tables.all_rows(TYPE_DEF), 1):
-            name = tables.string(row[1])
-            if rid in outer:
-                above = names.get(outer[rid])
-                full = f"{above}+{name}" if above is not None else self._spell(rid)
-            else:
-                space = tables.string(row[2])
-                full = f"{space}.{name}" if space else name
-            names[rid] = full
-            index.setdefault(full, rid)
-        return index
+    def _rows_by_name(self) -> Dict[int, List[int]]:
+        """TypeDefs by the place of their own name among the strings: no name is read for it."""
+        if self._by_name is None:
+            self._by_name = {}
+            for rid, row in enumerate(self.tables.all_rows(TYPE_DEF), 1):
+                self._by_name.setdefault(row[1], []).append(rid)
+        return self._by_name
 
     def module_name(self) -> str:
         return self.tables.string(self.tables.row(MODULE, 1)[1])

@@ -6,7 +6,7 @@ Rows and strings are read where they lie; a page that lacks costs the rows in it
 from __future__ import annotations
 
 import struct
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.coreclr.metadata.schema import CODED, TABLES, Column
 from dumpwalk.coreclr.words import NotRead, Words
@@ -30,6 +30,7 @@ class Tables:
         self._words = words
         self.root = root
         self._size = size
+        self._names: Optional[bytes] = None
         self._streams = self._read_streams()
         if "#~" not in self._streams and "#-" not in self._streams:
             raise NotRead(f"the metadata at 0x{root:x} has no table stream")
@@ -127,6 +128,20 @@ class Tables:
         if offset >= size:
             raise NotRead(f"string {offset:#x} lies outside of the metadata at 0x{self.root:x}")
         return self._words.text(at + offset, min(_STRING_BYTES, size), "a name").decode("utf-8", "backslashreplace")
+
+    def strings_ending(self, text: bytes) -> List[int]:
+        """Offsets in `#Strings` at which this text stands up to its NUL: one string may be the end of another."""
+        if self._names is None:
+            at, size = self._streams.get("#Strings", (0, 0))
+            if size > _WHOLE_BYTES:
+                raise NotRead(f"the names of the metadata at 0x{self.root:x} are too many to be searched")
+            self._names = self._words.take(at, size, "the names of the metadata") if size else b""
+        found: List[int] = []
+        place = self._names.find(text + b"\0")
+        while place >= 0:
+            found.append(place)
+            place = self._names.find(text + b"\0", place + 1)
+        return found
 
     def blob(self, offset: int) -> bytes:
         """A blob's content (ECMA-335 II.24.2.4)."""
