@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from fixtures import packages, scale
+from fixtures import busy, packages, scale
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "bench"
 NET_3_1 = "dotnet-3.1.23-linux-x64"
 NET_9 = "azmcp-0.5.0-linux-x64"
-QUICK = ("hang-self", "net9-hang-self", "net10-sample", "crowd-2000", "cache-100000")
+QUICK = ("hang-self", "net9-hang-self", "net10-sample", "busy-58000", "crowd-2000", "cache-100000")
 ALL = (*QUICK, "healthy", "crowd-10000", "cache-1000000", "chain-100000", "sparse-8g", "dense-1g")
 FIFTY = 50
 
@@ -48,10 +48,13 @@ def case(name: str, sample_modules: Optional[Path] = None) -> Case:
         folders = sorted({path.parent for path in sample_modules.rglob("libcoreclr.so")})
         program = next(iter(sorted(sample_modules.rglob("dotnet"))), None)
         return Case(name, core, program, folders, (sample_modules,))
-    core = scale.ensure(name, WORK) if name in scale.SCALE else scale.plain_core(name, WORK)
+    if name == "busy-58000":
+        core = busy.ensure(WORK / f"{name}.core")
+    else:
+        core = scale.ensure(name, WORK) if name in scale.SCALE else scale.plain_core(name, WORK)
     if name.startswith("crowd-"):
         return Case(name, core, WORK / "bin" / "crowd", (WORK / "bin",), (WORK / "bin",))
-    if name in ("net9-hang-self", "dense-1g"):
+    if name in ("net9-hang-self", "dense-1g", "busy-58000"):
         root = packages.fetch(NET_9)
         folder = root / "package" / "dist"
         return Case(name, core, folder / "azmcp", (folder,), (root,))

@@ -26,6 +26,8 @@ IMAGES = 10_000
 RUNTIME_SEARCH_BYTES = 1 << 30
 """Captured memory searched for a .NET runtime where no image shows one and the list of files is not to be believed."""
 
+CACHE_PAGES = 16_384
+"""Pages of 4 KiB that hold elements of the dispatch cache and are kept at a time: 64 MiB."""
 CHAIN_NODES = 2_000_000
 """Nodes walked in all chains of one cache together; a saturated real cache has about 10,000."""
 

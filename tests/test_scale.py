@@ -20,7 +20,7 @@ from dumpwalk.core.corefile import CoreImage, Segment
 from dumpwalk.core.memory import BytesMemory, Extent, FileMemory, filled_runs
 from dumpwalk.coreclr.dispatch import audit as chain_walk
 from dumpwalk.coreclr.dispatch.audit import CacheWalk, walk_cache
-from dumpwalk.coreclr.dispatch.clean_chains import Clean
+from dumpwalk.coreclr.dispatch.clean_chains import NOTHING_CLEAN
 from dumpwalk.debugger import session as lldb_session
 from dumpwalk.report.json_format import MalformedReport, from_wire, to_wire
 from fixtures import scale
@@ -188,7 +188,7 @@ def test_clean_chains_are_told_apart_from_damaged_ones(seed: int, monkeypatch: p
     cut = chance.choice(places) + 16  # an element across two segments
     pieces = [memory._pieces[0], (start, bytes(words[:cut])), (start + cut, bytes(words[cut:]))]
     quick = walk_cache(BytesMemory(pieces), slots, sentinel)
-    monkeypatch.setattr(chain_walk, "clean_chains", lambda *_: Clean(0, 0, 0, 0))
+    monkeypatch.setattr(chain_walk, "take_clean", lambda *_: NOTHING_CLEAN)
     assert walk_cache(BytesMemory(pieces), slots, sentinel) == quick
     assert seed % 4 or seed % 5 == 4 or quick.elements >= 2999
 

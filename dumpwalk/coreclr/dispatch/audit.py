@@ -16,8 +16,9 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequenc
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory
-from dumpwalk.coreclr.dispatch.clean_chains import clean_chains, elements_from
-from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, bucket_of, hash_token
+from dumpwalk.coreclr.dispatch.clean_chains import NOTHING_CLEAN, Visited, take_clean
+from dumpwalk.coreclr.dispatch.element_pages import elements_from
+from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, TokenHashes, bucket_of
 from dumpwalk.coreclr.layouts import NODE_BYTES, NODE_NEXT
 
 _NODE = struct.Struct("<4Q")
@@ -114,19 +115,6 @@ def read_element(memory: Memory, address: int) -> Optional[Element]:
     return Element(address, *_NODE.unpack(data)) if data else None
 
 
-class _Visited:
-    """Which 8-aligned addresses were seen: a byte a slot in 64 KB pages, an eighth of the memory that nodes take."""
-
-    def __init__(self) -> None:
-        self.pages: Dict[int, bytearray] = {}
-
-    def page(self, key: int) -> bytearray:
-        page = self.pages.get(key)
-        if page is None:
-            page = self.pages[key] = bytearray(8192)
-        return page
-
-
 Expected = Callable[[int], bool]
 """Would the dump hold this address if the process had it? If so, a pointer to it is damage; if not, nothing is known."""
 
@@ -136,11 +124,14 @@ def walk_cache(
 ) -> CacheWalk:
     """Walk every chain of `slots` (4096 heads). `sentinel` is the value of `empty`; None when it is not captured."""
     result = CacheWalk()
-    visited = _Visited()
-    token_hashes: Dict[int, int] = {}
-    begin = _take_clean(memory, slots, sentinel, visited, result) if sentinel is not None else 0
-    for bucket, head in enumerate(slots):
-        if head == sentinel or bucket < begin:
+    visited = Visited()
+    token_hashes = TokenHashes()
+    clean = take_clean(memory, slots, sentinel, token_hashes, visited) if sentinel else NOTHING_CLEAN
+    result.used_buckets, result.elements, result.longest = clean.used, clean.elements, clean.longest
+    result.links = clean.elements
+    for bucket in clean.others:
+        head = slots[bucket]
+        if head == sentinel:
             continue
         result.used_buckets += 1
         if result.elements >= limits.CHAIN_NODES:
@@ -158,28 +149,13 @@ def walk_cache(
     return result
 
 
-def _take_clean(memory: Memory, slots: Sequence[int], sentinel: int, visited: _Visited, result: CacheWalk) -> int:
-    """Take the clean chains before the first that is not, whose bucket is returned; what follows it may run into them."""
-    clean = clean_chains(memory, slots, sentinel)
-    result.used_buckets, result.elements, result.longest = clean.used, clean.elements, clean.longest
-    result.links = clean.elements
-    if clean.bucket < len(slots):
-        for head in slots[: clean.bucket]:
-            if head != sentinel:
-                for node, _, _, _, following in elements_from(memory, head, clean.longest):
-                    visited.page(node >> 16)[(node >> 3) & 8191] = 1
-                    if following == sentinel:
-                        break
-    return clean.bucket
-
-
 def _walk_bucket(
     memory: Memory,
     bucket: int,
     head: int,
     sentinel: Optional[int],
-    visited: _Visited,
-    token_hashes: Dict[int, int],
+    visited: Visited,
+    token_hashes: TokenHashes,
     result: CacheWalk,
 ) -> Termination:
     # A microsecond a node: no object is made for one that is as it should be.
@@ -225,12 +201,7 @@ def _walk_bucket(
             break
         page[slot] = 1
         count += 1
-        token_hash = token_hashes.get(token)
-        if token_hash is None:
-            if len(token_hashes) > 100_000:
-                token_hashes.clear()
-            token_hash = token_hashes[token] = hash_token(token)
-        home = ((((mt >> 12) + mt) >> 3) & 4095) ^ token_hash
+        home = ((((mt >> 12) + mt) >> 3) & 4095) ^ token_hashes[token]
         if home != bucket:
             result.misplaced += 1
             detail = f"the key hashes to bucket {home}, the element stands in bucket {bucket}"

@@ -7,11 +7,12 @@ same in every image from 3.1.23 to 10.0.14, Linux and macOS, x64 and arm64 (read
 from __future__ import annotations
 
 from functools import cache
-from typing import Tuple
+from typing import Dict, Tuple
 
 BUCKETS = 4096
 """CALL_STUB_CACHE_SIZE: 1 << CALL_STUB_CACHE_NUM_BITS, which is 12 in every version."""
 
+_KEPT = 100_000
 _TOKEN_HASH_BITS = (
     0xCD5,
     0x8B9,
@@ -102,6 +103,16 @@ def hash_token(token: int) -> int:
         if not token:
             break
     return value
+
+
+class TokenHashes(Dict[int, int]):
+    """hash_token of each token that was asked for; the elements of a cache have few different ones."""
+
+    def __missing__(self, token: int) -> int:
+        if len(self) >= _KEPT:
+            self.clear()
+        value = self[token] = hash_token(token)
+        return value
 
 
 def bucket_of(mt: int, token: int) -> int:
