@@ -38,14 +38,17 @@ def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
 
 
 def analyze_target(
-    target: Any, modules: Sequence[str] = (), progress: Callable[[str], None] = lambda phase: None
+    target: Any,
+    modules: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda phase: None,
+    held_by: Sequence[str] = (),
 ) -> Report:
     """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
     from dumpwalk.debugger.target import name_of, process_of_target
     from dumpwalk.engine.run import analyze_process
 
     with process_of_target(_lldb(), target, modules, lambda: progress("reading the process's memory")) as process:
-        return analyze_process(process, name_of(process), progress)
+        return analyze_process(process, name_of(process), progress, held_by=held_by)
 
 
 @contextmanager

@@ -214,3 +214,18 @@ QUEUED_ITEMS_FOLLOWED = 20_000
 
 LOCAL_QUEUES = 65_536
 """Queues of the thread pool's workers; a pool has at most 32,767 workers."""
+
+HELD_SEARCH_BYTES = 64 << 30
+"""Writable memory searched for the owners of locks, where a thread's held locks are asked for (`locks --held-by`)."""
+
+HELD_FINDING_BYTES = 512 << 20
+"""The same for a finding that nobody asked more of: native locks lie in small segments, which are searched first."""
+
+HELD_WORDS = 500_000
+"""Words of memory that hold a thread's number and are looked at as owners of locks; real processes have some hundred."""
+
+HELD_STACK_BYTES = 256 << 10
+"""Of each stack that is searched for the objects of locks that its thread holds."""
+
+HELD_THREADS = 16
+"""Threads of one finding whose other locks are told; the ones that hold what it is about come first."""

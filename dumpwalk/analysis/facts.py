@@ -200,6 +200,12 @@ class Facts(Answers):
         self.limits_hit = limits_hit
         """Sentences on bounds of limits.py that cut something short."""
 
+    def having(self, what: Type[Result], result: Result) -> Facts:
+        """The same facts with one more result, of what was looked at after the steps."""
+        found = Facts(self, self.coverage, self.stopped, self.limits_hit)
+        found.results = {**self.results, what: result}
+        return found
+
     def covering(self, more: Sequence[Coverage]) -> Facts:
         """The same facts with entries for what was done with them."""
         return Facts(self, (*self.coverage, *more), self.stopped, self.limits_hit) if more else self

@@ -7,9 +7,11 @@ from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import __version__
 from dumpwalk.analysis.facts import Facts, Holder, LockFact
+from dumpwalk.analysis.held_locks import HeldLocks
 from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
+from dumpwalk.coreclr.locks.crst_levels import crst_type
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.engine import roles, sections
 from dumpwalk.engine.fingerprint import fingerprint
@@ -52,7 +54,7 @@ def assemble(
         modules=modules,
         threads=threads,
         groups=groups,
-        locks=tuple(_lock(facts, k) for k in facts.locks),
+        locks=tuple(_lock(facts, k) for k in _all_locks(facts)),
         dispatch_cache=_cache(facts),
         wait_graph=_graph(facts),
         findings=tuple(findings),
@@ -259,8 +261,17 @@ def _image_facts(facts: Facts) -> Sequence[str]:
     return [check.sentence, check.meaning] if check is not None else []
 
 
+def _all_locks(facts: Facts) -> Sequence[LockFact]:
+    """The locks of the facts, then those that only a search for held ones found; by address."""
+    look = facts.results.get(HeldLocks)
+    found = look.found if look is not None else ()
+    return sorted((*facts.locks, *found), key=lambda lock: lock.state.address) if found else facts.locks
+
+
 def _lock(facts: Facts, lock: LockFact) -> model.Lock:
     state = lock.state
+    major = facts.runtime.major if facts.runtime is not None else None
+    order = crst_type(lock.name, major) if lock.kind == "crst" else None
     owner = None
     if lock.holders:
         first = lock.holders[0]
@@ -286,6 +297,8 @@ def _lock(facts: Facts, lock: LockFact) -> model.Lock:
         owners=tuple(_owner(facts, holder) for holder in lock.holders),
         owners_unknown=state.owners_unknown,
         starving_since_ms=state.starving_since,
+        crst_type=order.name if order is not None else None,
+        level=order.level if order is not None else None,
     )
 
 

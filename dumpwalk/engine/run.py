@@ -15,6 +15,7 @@ from dumpwalk.coreclr.dispatch.locate import WAYS
 from dumpwalk.debugger.open import opened
 from dumpwalk.detectors.detector import run_all
 from dumpwalk.engine.assemble import assemble
+from dumpwalk.engine.held import with_held
 from dumpwalk.engine.verdict import decide
 from dumpwalk.report.model import Report
 
@@ -30,6 +31,8 @@ class Options:
     debug_files: bool = False
     """Use every debug file of this machine, the C library's too (debugger/session.py)."""
     ways: Tuple[str, ...] = WAYS
+    held_by: Tuple[str, ...] = ()
+    """Threads whose held locks are asked for: numbers in the report, tids, or `all` (engine/held.py)."""
 
 
 def analyze_core(
@@ -56,13 +59,16 @@ def analyze_core(
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
         facts = observe(process, progress, options.ways)
-        return report_of(facts, path, core, digest)
+        return report_of(facts, path, core, digest, options.held_by)
 
 
-def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None) -> Report:
+def report_of(
+    facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None, held_by: Sequence[str] = ()
+) -> Report:
     """Findings, verdict and report of gathered facts."""
     findings, failed = run_all(facts)
     facts = facts.covering(failed)
+    facts, findings = with_held(facts, findings, held_by)
     verdict = decide(facts, findings)
 
     def fetch(module: Module) -> Optional[str]:
@@ -72,10 +78,14 @@ def report_of(facts: Facts, path: str, core: Optional[CoreFile], digest: Optiona
 
 
 def analyze_process(
-    process: Process, path: str, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS
+    process: Process,
+    path: str,
+    progress: Progress = lambda phase: None,
+    ways: Sequence[str] = WAYS,
+    held_by: Sequence[str] = (),
 ) -> Report:
     """The report of a process that is already open: a debugger's target."""
-    return report_of(observe(process, progress, ways), path, process.corefile)
+    return report_of(observe(process, progress, ways), path, process.corefile, held_by=held_by)
 
 
 def _sha256(path: str) -> str:

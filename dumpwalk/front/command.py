@@ -59,6 +59,11 @@ def note_missing(place: Place, options: Options) -> None:
             place.note(f"--modules {path}: there is no such file or folder; going on without it.")
 
 
+def held_by(options: Options) -> Tuple[str, ...]:
+    """The threads whose held locks a command asks for."""
+    return tuple(options.get("held_by") or ())
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a look at a process gives: the words for standard output, and the exit code."""

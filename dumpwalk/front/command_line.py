@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, List, Tuple
 
 from dumpwalk.errors import as_error
 from dumpwalk.front import command, streams, terminal
-from dumpwalk.front.command import Answer, Command, Options, note_missing
+from dumpwalk.front.command import Answer, Command, Options, held_by, note_missing
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -40,7 +40,10 @@ class CommandLine:
                 self.note(note)
         progress = Progress(options["verbose"], len(cores))
         engine_options = EngineOptions(
-            modules=tuple(modules), sha256=options["sha256"], debug_files=options["debug_files"]
+            modules=tuple(modules),
+            sha256=options["sha256"],
+            debug_files=options["debug_files"],
+            held_by=held_by(options),
         )
         try:
             found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)

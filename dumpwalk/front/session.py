@@ -10,7 +10,7 @@ import lldb
 from dumpwalk import api
 from dumpwalk.errors import Usage
 from dumpwalk.front import command, output
-from dumpwalk.front.command import Answer, Command, Options, View, note_missing
+from dumpwalk.front.command import Answer, Command, Options, View, held_by, note_missing
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -34,7 +34,7 @@ class Session:
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
         note_missing(self, options)
-        found = api.analyze_target(self.target, options["modules"], self.check)
+        found = api.analyze_target(self.target, options["modules"], self.check, held_by(options))
         if options["redact"]:
             from dumpwalk.report.redact import redact
 

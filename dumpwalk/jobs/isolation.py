@@ -49,7 +49,10 @@ def analyze_all(
 
     Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    tasks = [Task(path, tuple(options.modules), options.sha256, options.debug_files) for path in paths]
+    tasks = [
+        Task(path, tuple(options.modules), options.sha256, options.debug_files, held_by=options.held_by)
+        for path in paths
+    ]
     return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
 
 
@@ -185,6 +188,7 @@ class _Batch:
             modules=tuple(_absolute(m) for m in task.modules),
             sha256=task.sha256,
             debug_files=task.debug_files,
+            held_by=task.held_by,
             look=task.look,
             arguments=task.arguments,
             temp_dir=folder,

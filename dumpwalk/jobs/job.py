@@ -18,6 +18,8 @@ class Task(NamedTuple):
     arguments: Dict[str, Any] = {}
     with_lldb: bool = True
     """lldb opens the core; without it there are no symbols, and stacks are followed by frame pointer."""
+    held_by: Tuple[str, ...] = ()
+    """Threads whose held locks are asked for (engine/held.py)."""
 
 
 class Job(NamedTuple):
@@ -43,3 +45,4 @@ class Job(NamedTuple):
     """Until the parent kills this child."""
     memory: int
     """Bytes of its own that it may use."""
+    held_by: Tuple[str, ...] = ()

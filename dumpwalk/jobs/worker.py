@@ -92,7 +92,9 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
 
 
 def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
-    options = Options(modules=tuple(job.modules), sha256=job.sha256, debug_files=job.debug_files)
+    options = Options(
+        modules=tuple(job.modules), sha256=job.sha256, debug_files=job.debug_files, held_by=tuple(job.held_by)
+    )
     seconds = job.seconds * limits.SEARCH_SHARE
     report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds)
     answer = to_wire(report)

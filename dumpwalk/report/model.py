@@ -214,6 +214,10 @@ class Lock:
     """All who hold it, as far as memory names them; `owner` is the first of them."""
     owners_unknown: Optional[str] = None
     starving_since_ms: Optional[int] = None
+    crst_type: Optional[str] = None
+    """Of a lock of the runtime: its type in the documented order, by its name."""
+    level: Optional[int] = None
+    """That type's level; -1 for one that is in no order."""
 
 
 @dataclass(frozen=True)

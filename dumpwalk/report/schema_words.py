@@ -145,6 +145,8 @@ DESCRIPTIONS: Dict[str, str] = {
     "Lock.object": "The managed object that is locked; for a class initialiser the type that it prepares. Null for native locks.",
     "Lock.owners": "All who hold it, as far as memory names them; owner is the first of them.",
     "Lock.owners_unknown": "Why not everybody who holds it can be named, or null.",
+    "Lock.crst_type": "Of a named lock of the runtime: its type in the documented order of locks, or null.",
+    "Lock.level": "That type's level: under a lock only lower ones may be entered; -1 is in no order. Or null.",
     "Lock.starving_since_ms": "When the oldest starving waiter began to wait, in ms of the monotonic clock (32 bits), or null.",
     "LockOwner": "One of those who hold a lock.",
     "LockOwner.tid": "Its OS thread id, where that is known.",

@@ -6,7 +6,7 @@ the NO_COLOR convention); the same report, width and colour give the same text.
 
 from __future__ import annotations
 
-from typing import List, Optional, Pattern, Union
+from typing import List, Optional, Pattern, Sequence, Union
 
 from dumpwalk.report import (
     graph_tree,
@@ -172,13 +172,16 @@ def render_threads(
     return _finish(page, line)
 
 
-def render_locks(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
-    """Every lock that was found: state, memory words, owner, all waiters."""
+def render_locks(report: Report, width: int = DEFAULT_WIDTH, color: bool = False, held_by: Sequence[int] = ()) -> str:
+    """Every lock that was found: state, memory words, owner, all waiters. With `held_by` those that these threads hold."""
     report = clean(report)
     line = report.verdict.line
     page = Page(width, color)
     threads = text_locks.by_index(report.threads)
     locks = text_locks.ordered(report, text_finding.main_finding(report))
+    if held_by:
+        text_locks.held_by_threads(page, report, held_by)
+        return _finish(page, line)
     page.raw(page.style(plural(len(locks), "lock"), bold=True))
     if not locks:
         page.say("No thread was found waiting for a lock, and no lock of the runtime was looked at.")

@@ -47,7 +47,8 @@ def state(lock: Lock) -> str:
         what = implementation or kind
     held = {True: "locked", False: "free", None: "state not known"}[lock.locked]
     again = f", entered {lock.recursion} times" if lock.recursion and lock.recursion > 1 else ""
-    return f"{what}, {held}{again}"
+    order = f", level {lock.level}" if lock.level is not None and lock.level >= 0 else ""
+    return f"{what}{order}, {held}{again}"
 
 
 def owner(lock: Lock, threads: Dict[int, Thread]) -> Tuple[str, str, Optional[Thread]]:
@@ -113,3 +114,36 @@ def who_waits(page: Page, report: Report, finding: Optional[Finding]) -> None:
 
 def by_index(threads: Sequence[Thread]) -> Dict[int, Thread]:
     return {thread.index: thread for thread in threads}
+
+
+def threads_named(report: Report, named: Sequence[str]) -> List[int]:
+    """The numbers of the threads that are named by number, else by tid; all of them for `all`."""
+    if "all" in named:
+        return [thread.index for thread in report.threads]
+    numbers = {int(word) for word in named if word.isdigit()}
+    by_index = {t.index for t in report.threads if t.index in numbers}
+    by_tid = {t.index for t in report.threads if t.tid in numbers - by_index}
+    return sorted(by_index | by_tid)
+
+
+def held_by_threads(page: Page, report: Report, named: Sequence[int]) -> None:
+    """What each of these threads holds; where all are asked for, those that hold something."""
+    threads = by_index(report.threads)
+    every = len(named) == len(report.threads) and len(named) > 1
+    shown = 0
+    for index in named:
+        mine = [lock for lock in ordered(report, None) if any(o.thread == index for o in lock.owners)]
+        if not mine and every:
+            continue
+        if shown:
+            page.blank()
+        shown += 1
+        page.raw(page.style(f"{thread_label(threads[index])} holds {plural(len(mine), 'lock')}", bold=True))
+        for lock in mine:
+            lock_tree(page, lock, threads, most_groups=1_000, deep=True)
+    if not shown:
+        page.say("No thread was found to hold a lock.")
+    entry = next((c for c in report.coverage if c.area == "held-locks"), None)
+    if entry is not None:
+        page.blank()
+        page.say(f"{entry.status}: {entry.why}")

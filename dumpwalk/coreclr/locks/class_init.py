@@ -36,44 +36,44 @@ class ClassInitReader(LockReader):
             return None
         address = wait.lock.address
         if address not in self._known:
-            self._known[address] = self._state(wait.lock)
+            self._known[address] = list_lock_entry(self._around, wait.lock)
         state = self._known[address]
         if state is None:
             return None
         self._around.resolved.setdefault(wait.thread.index, "class-init")
         return Layer("class-init", wait.word, state, wait.grade, wait.how)
 
-    def _state(self, crst: LockState) -> Optional[LockState]:
-        memory, view = self._around.process.memory, self._around.view
-        owner = read_u64(memory, crst.address - _OWNER)
-        data = read_u64(memory, crst.address - _DATA)
-        if not owner or not data or self._around.managed.by_address(owner) is None:
-            return None
-        words = [
-            *crst.words,
-            Word("owner (Thread*) of the ListLockEntry", crst.address - _OWNER, owner, 8, "a Thread of the runtime"),
-        ]
-        name = view.type_name(data)
-        if not isinstance(name, Unknown) or not isinstance(view.parents(data), Unknown):
-            known = None if isinstance(name, Unknown) else name
-            words.append(Word("type of the ListLockEntry", crst.address - _DATA, data, 8, known or "a method table"))
-            return replace(
-                crst,
-                kind="class-init",
-                managed=True,
-                implementation="list-lock-entry",
-                object_type=known,
-                object_address=data,
-                words=words,
-                recursive=True,
-            )
-        method = view.method_name(data)
-        if isinstance(method, MethodName):
-            words.append(Word("method of the ListLockEntry", crst.address - _DATA, data, 8, method.full))
-            return replace(
-                crst, kind="crst", name=f"the JIT's lock of {method.full}", name_source="member", words=words
-            )
+
+def list_lock_entry(around: Surroundings, crst: LockState) -> Optional[LockState]:
+    """The Crst of a ListLockEntry, with the type or the method that it guards; None where it is none."""
+    memory, view = around.process.memory, around.view
+    owner = read_u64(memory, crst.address - _OWNER)
+    data = read_u64(memory, crst.address - _DATA)
+    if not owner or not data or around.managed.by_address(owner) is None:
         return None
+    words = [
+        *crst.words,
+        Word("owner (Thread*) of the ListLockEntry", crst.address - _OWNER, owner, 8, "a Thread of the runtime"),
+    ]
+    name = view.type_name(data)
+    if not isinstance(name, Unknown) or not isinstance(view.parents(data), Unknown):
+        known = None if isinstance(name, Unknown) else name
+        words.append(Word("type of the ListLockEntry", crst.address - _DATA, data, 8, known or "a method table"))
+        return replace(
+            crst,
+            kind="class-init",
+            managed=True,
+            implementation="list-lock-entry",
+            object_type=known,
+            object_address=data,
+            words=words,
+            recursive=True,
+        )
+    method = view.method_name(data)
+    if isinstance(method, MethodName):
+        words.append(Word("method of the ListLockEntry", crst.address - _DATA, data, 8, method.full))
+        return replace(crst, kind="crst", name=f"the JIT's lock of {method.full}", name_source="member", words=words)
+    return None
 
 
 def _open(scene: Scene) -> Optional[LockReader]:

@@ -34,7 +34,7 @@ def read_locks(around: Surroundings) -> List[ManagedLock]:
         inside = thread in entering
         for sighting, _ in around.objects(thread, TYPE):
             if sighting.value not in rows:
-                rows[sighting.value] = _row(around, sighting)
+                rows[sighting.value] = held_row(around, sighting)
             row = rows[sighting.value]
             if row is None or not row.locked or not row.counted or around.owns(thread, row):
                 continue
@@ -53,7 +53,8 @@ def read_locks(around: Surroundings) -> List[ManagedLock]:
     return found
 
 
-def _row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
+def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
+    """The Lock that a register or stack word names; None where its own words do not agree."""
     view, address = around.view, sighting.value
     fields = {name: view.field(address, name) for name in ("_owningThreadId", "_state", "_recursionCount")}
     values = {name: getattr(found, "value", None) for name, found in fields.items()}

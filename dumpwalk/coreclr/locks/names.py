@@ -52,11 +52,12 @@ def by_callers(waiters_frames: Sequence[Sequence[Frame]]) -> Optional[str]:
     names: List[str] = []
     for frames in waiters_frames:
         frame = first_own_frame(frames)
-        if frame is None or not frame.function:
-            continue
-        function = plain(frame.function)
-        for prefix, lock in _BY_CALLER:
-            if function.startswith(prefix):
-                names.append(lock)
-                break
+        lock = by_function(plain(frame.function)) if frame is not None and frame.function else None
+        if lock is not None:
+            names.append(lock)
     return names[0] if names and len(set(names)) == 1 else None
+
+
+def by_function(function: str) -> Optional[str]:
+    """The member that a function enters; None where it is not known to enter one."""
+    return next((lock for prefix, lock in _BY_CALLER if function.startswith(prefix)), None)

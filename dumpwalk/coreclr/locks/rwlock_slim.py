@@ -47,7 +47,7 @@ def read_rwlocks(around: Surroundings) -> List[ManagedLock]:
     for thread, wants in [*(pair for pair in named if pair[1] is not None), *unnamed]:
         for sighting, _ in around.objects(thread, TYPE):
             if sighting.value not in rows:
-                rows[sighting.value] = _row(around, sighting)
+                rows[sighting.value] = held_row(around, sighting)
             row = rows[sighting.value]
             if row is None or not row.counted or (wants is None and len(row.waiters) >= row.counted):
                 continue
@@ -72,7 +72,8 @@ def _wants(around: Surroundings, thread: Thread) -> Optional[str]:
     return None
 
 
-def _row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
+def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
+    """The lock that a register or stack word names; None where its own words do not agree."""
     view, address = around.view, sighting.value
     names = ("_writeLockOwnerId", "_upgradeLockOwnerId", "_owners", "_lockID", *_COUNTS.values())
     found = {name: view.field(address, name) for name in names}

@@ -1,0 +1,108 @@
+"""Which words of writable memory hold one of a few numbers: one pass over all of it, for all numbers at once.
+
+A lock names its owner by a thread's number at an address that is a multiple of four. Of each such word the byte that differs
+most from the rest of memory is looked at first, in a slice that holds one byte of every eight, so that the search runs at
+memory speed; what is zero is passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Collection, Dict, Iterator, List, Tuple
+
+from dumpwalk.core.corefile import Segment
+from dumpwalk.core.memory import Memory, filled_runs
+
+_CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
+
+
+@dataclass
+class WordSearch:
+    """What was found, and how much of memory was looked at."""
+
+    hits: List[Tuple[int, int]] = field(default_factory=list)
+    """(address, number), ascending within a segment."""
+    searched: int = 0
+    """Bytes of writable memory that were looked at, zeros included."""
+    left: int = 0
+    """Bytes that were not, for the bound or since they could not be read."""
+    limited: bool = False
+    """More words than the bound allows: the rest was not kept."""
+
+    @property
+    def complete(self) -> bool:
+        return not self.left and not self.limited
+
+
+def find_words(
+    memory: Memory, numbers: Collection[int], most_bytes: int, most_hits: int, misaligned: bool = False
+) -> WordSearch:
+    """Every 8-aligned u32 of captured writable memory that is one of `numbers`; with `misaligned` those 4 behind, too.
+
+    Small segments come first: a heap of managed objects is large, and native locks do not lie in it.
+    """
+    found = WordSearch()
+    wanted = {number for number in numbers if number > 0}
+    if not wanted:
+        return found
+    segments = sorted((s for s in memory.segments() if s.writable and s.file_size), key=lambda s: (_size(s), s.start))
+    for segment in segments:
+        if found.searched + _size(segment) > most_bytes or found.limited:
+            found.left += _size(segment)
+            continue
+        _search(memory, segment, wanted, most_hits, misaligned, found)
+    return found
+
+
+def _size(segment: Segment) -> int:
+    return min(segment.file_size, segment.end - segment.start)
+
+
+def _search(
+    memory: Memory, segment: Segment, wanted: Collection[int], most: int, misaligned: bool, found: WordSearch
+) -> None:
+    size = _size(segment)
+    found.searched += size
+    firsts = _telling_bytes(wanted)
+    for start, end in filled_runs(memory, segment.start, segment.start + size):
+        for address in range(start, end, _CHUNK):
+            data = memory.read(address, min(_CHUNK, end - address))
+            if data is None:
+                found.left += min(_CHUNK, end - address)
+                continue
+            if data == _ZEROS:
+                continue
+            for offset, number in _words(data, wanted, firsts, misaligned):
+                if len(found.hits) >= most:
+                    found.limited = True
+                    return
+                found.hits.append((address + offset, number))
+
+
+def _telling_bytes(wanted: Collection[int]) -> Dict[int, List[int]]:
+    """Position in the word to the values looked for there: the highest byte of each number that is not zero, since low ones
+    are as frequent as any byte and the ones above are zero as most of memory is."""
+    places: Dict[int, set] = {}
+    for number in wanted:
+        at = 1 if number >> 8 & 0xFF else 2 if number >> 16 & 0xFF else 0
+        places.setdefault(at, set()).add(number >> 8 * at & 0xFF)
+    return {at: sorted(values) for at, values in places.items()}
+
+
+def _words(
+    data: bytes, wanted: Collection[int], firsts: Dict[int, List[int]], misaligned: bool
+) -> Iterator[Tuple[int, int]]:
+    seen = set()
+    for half in (0, 4) if misaligned else (0,):
+        for at, values in firsts.items():
+            bytes_there = data[half + at :: 8]
+            for value in values:
+                place = bytes_there.find(value)
+                while place >= 0:
+                    offset = 8 * place + half
+                    number = int.from_bytes(data[offset : offset + 4], "little")
+                    if number in wanted and offset not in seen:
+                        seen.add(offset)
+                        yield offset, number
+                    place = bytes_there.find(value, place + 1)
