@@ -229,3 +229,18 @@ HELD_STACK_BYTES = 256 << 10
 
 HELD_THREADS = 16
 """Threads of one finding whose other locks are told; the ones that hold what it is about come first."""
+
+FETCHED_FILES = 20_000
+"""Files below one module path that are sent to a worker of a cluster that does not see it; a runtime's payload has 500."""
+
+CLUSTER_PART_SECONDS = 60
+"""For one part (4 MiB) of a file that is sent to a worker."""
+
+CLUSTER_CONNECT_SECONDS = 10
+"""Until a cluster's scheduler must have answered."""
+
+CLUSTER_EMPTY_SECONDS = 60
+"""How long a batch waits for a cluster that has no workers; one that restarts them needs some seconds."""
+
+CLUSTER_TRIES = 3
+"""Workers that may say of one core that they are not fit for it (no room, a connection lost) before it is given up."""

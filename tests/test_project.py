@@ -164,7 +164,7 @@ def test_the_package_imports_only_what_it_declares():
         "dumpwalk",
     }
     allowed |= {"markupsafe", "urllib3"}  # jinja2's and requests' own, always there with them
-    optional = {"zstandard", "backports", "compression"}
+    optional = {"zstandard", "backports", "compression", "distributed"}
     standard = set(getattr(sys, "stdlib_module_names", ())) | {"__future__"}
     if len(standard) == 1:
         pytest.skip("this Python does not list its standard library (3.10 and later do)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from dumpwalk.errors import NotFound
 from dumpwalk.front import streams
@@ -17,6 +17,9 @@ from dumpwalk.report.json_format import from_wire, to_dict
 from dumpwalk.triage.journal import Done, Journal, name_of
 from dumpwalk.triage.record import record_of, time_of
 from dumpwalk.triage.store import Store
+
+CLUSTER = "cluster"
+"""The error kind of what a cluster, and not a core, is to blame for (jobs/cluster/client.py)."""
 
 
 def run(options: Options, store: Store) -> Dict[str, Done]:
@@ -40,17 +43,27 @@ def run(options: Options, store: Store) -> Dict[str, Done]:
     tasks = [Task(path, tuple(options["modules"]), options["sha256"]) for path, _ in waiting]
 
     def finished(position: int, wire: Wire) -> None:
-        keep(journal, *waiting[position], wire, options)
+        path, name = waiting[position]
+        if wire.get("error_kind") == CLUSTER:  # not the core's fault: the next run tries again
+            outcome[path] = Done(None, "not analysed", "", str(wire["error"]))
+        else:
+            keep(journal, path, name, wire, options)
         progress.step(wire)
 
     try:
-        if tasks:
+        if tasks and options["dask"]:
+            from dumpwalk.jobs.cluster import client
+
+            with client.opened(options["dask"]) as cluster:
+                progress.where = cluster.where
+                cluster.run_each(tasks, options["timeout"], finished)
+        elif tasks:
             isolation.run_each(tasks, options["timeout"], finished, at_once=options["jobs"] or isolation.processors())
     finally:
         progress.end()
     after = journal.done(list(names.values()))
     for path in paths:
-        if path in names:
+        if path not in outcome:
             outcome[path] = after.get(names[path]) or Done(None, "not analysed", "", f"{path}: its report is gone.")
     return {path: outcome[path] for path in paths}
 
@@ -79,6 +92,7 @@ class Rate:
         self._start = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._shown = 0.0
+        self.where: Callable[[], str] = lambda: ""
 
     def step(self, wire: Wire) -> None:
         self._done += 1
@@ -94,6 +108,7 @@ class Rate:
         rate = self._done / max(seconds, 0.001)
         parts: List[str] = [f"{self._done:,} of {self._total:,}", f"{rate:.1f} a second"]
         parts.append(f"{remaining((self._total - self._done) / rate)} left" if self._done else "")
+        parts.append(self.where())
         if self._failed:
             parts.append(f"{self._failed:,} not analysed")
         if self._before:

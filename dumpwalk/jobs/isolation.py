@@ -56,9 +56,13 @@ def analyze_all(
     return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
 
 
-def run_one(task: Task, timeout: float, progress: Progress = lambda path, phase: None) -> Wire:
+def run_one(
+    task: Task, timeout: float, progress: Progress = lambda path, phase: None, memory: Optional[int] = None
+) -> Wire:
     """What the task gave, whatever happens to the child that does it. Raises NoLldb, Interrupted."""
-    return run_all([task], timeout, progress)[0]
+    done: Dict[int, Wire] = {}
+    run_each([task], timeout, done.__setitem__, progress, memory=memory)
+    return done[0]
 
 
 def run_all(
@@ -80,16 +84,18 @@ def run_each(
     progress: Progress = lambda path, phase: None,
     meanwhile: Callable[[], None] = lambda: None,
     at_once: Optional[int] = None,
+    memory: Optional[int] = None,
 ) -> None:
     """The same, and each is handed to `finished` with its position as soon as it is there; nothing of it is kept. `at_once`
-    run side by side, without it as many as the processors and the limits allow. What `finished` raises ends all."""
+    run side by side, without it as many as the processors and the limits allow. What `finished` raises ends all. A child
+    may take `memory` bytes, without it its share of the machine's."""
     discovery = None
     if any(task.with_lldb for task in tasks):
         discovery = discover()
         if not discovery.usable:
             raise NoLldb(discovery.problem or "no usable lldb was found.")
     scratch.sweep()
-    _Batch(tasks, timeout, discovery, progress, finished, at_once).run(meanwhile)
+    _Batch(tasks, timeout, discovery, progress, finished, at_once, memory).run(meanwhile)
 
 
 def outcome_of(wire: Wire) -> Outcome:
@@ -128,13 +134,14 @@ class _Batch:
         progress: Progress,
         finished: Callable[[int, Wire], None],
         at_once: Optional[int],
+        memory: Optional[int],
     ) -> None:
         self._tasks, self._timeout = list(tasks), timeout
         self._discovery, self._progress = discovery, progress
         self._finished = finished
         self._running: List[_Core] = []
         self._at_once = min(len(self._tasks), at_once or min(processors(), limits.SIDE_BY_SIDE))
-        self._memory = memory_bound.share(self._at_once)
+        self._memory = memory or memory_bound.share(self._at_once)
         self._tidying = min(limits.TIDYING_SECONDS, timeout * limits.TIDYING_SHARE)
 
     def run(self, meanwhile: Callable[[], None]) -> None:
@@ -184,7 +191,7 @@ class _Batch:
     def _job(self, task: Task, folder: str, no_folder: str, with_lldb: bool, why: str, seconds: float) -> Job:
         return Job(
             path=task.path,
-            file=_absolute(task.path),
+            file=_absolute(task.file or task.path),
             modules=tuple(_absolute(m) for m in task.modules),
             sha256=task.sha256,
             debug_files=task.debug_files,

@@ -20,6 +20,8 @@ class Task(NamedTuple):
     """lldb opens the core; without it there are no symbols, and stacks are followed by frame pointer."""
     held_by: Tuple[str, ...] = ()
     """Threads whose held locks are asked for (engine/held.py)."""
+    file: str = ""
+    """Where the core lies, when that is not at `path`: a copy on another machine."""
 
 
 class Job(NamedTuple):

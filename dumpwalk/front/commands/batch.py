@@ -13,6 +13,8 @@ def _run(place: Place, options: Options) -> int:
     from dumpwalk.front import batch, batch_summary, output
     from dumpwalk.triage import store
 
+    if options["dask"] and options["jobs"]:
+        raise Usage("--jobs is for this machine; a cluster's workers are started with --nthreads.")
     note_missing(place, options)
     targets = output.check_targets(options["output"], [*options["paths"], *options["modules"]])
     for _, kind in targets:
@@ -48,6 +50,13 @@ COMMAND = Command(
             type=click.IntRange(min=1),
             help="Cores side by side. Default: one for each processor.",
         ),
+        Option(
+            "--dask",
+            "dask",
+            lldb=None,
+            metavar="ADDRESS",
+            help="On the workers of the Dask cluster whose scheduler is there (tcp://HOST:8786, or its scheduler file).",
+        ),
         triage.store_option(),
         Option("--again", "again", lldb=None, is_flag=True, help="Analyse also what is done, or failed, already."),
         parameters.modules(),
@@ -71,6 +80,7 @@ COMMAND = Command(
     examples=(
         ("dumpwalk batch dumps", "all cores below a folder"),
         ("dumpwalk batch dumps --jobs 8 -m payload --store postgresql://triage@db.example/triage", "a team's store"),
+        ("dumpwalk batch /share/dumps --dask tcp://scheduler.example:8786", "on a cluster"),
     ),
     rank=390,
 )
