@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dumpwalk.report.html import chain_figure, graph_figure, marks
-from dumpwalk.report.html.graph_layout import layout
+from dumpwalk.report.html import marks
 from dumpwalk.report.model import Cycle, GraphEdge, GraphNode, Node, WaitGraph
+from dumpwalk.report.sections.dispatch_cache import figure as chain_figure
+from dumpwalk.report.sections.wait_graph import figure as graph_figure
+from dumpwalk.report.sections.wait_graph.layout import layout
 from tests.report_samples import deadlock, hang_self, stub_spin
 
 

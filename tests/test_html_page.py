@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import pytest
 
-from dumpwalk.report import html, text
+from dumpwalk.report import html
+from dumpwalk.report.headline import STATUS_WORDS
 from dumpwalk.report.json_format import dumps
 from dumpwalk.report.model import FailedCore
 from tests.conftest import ROOT
@@ -101,7 +102,7 @@ def test_the_page_says_what_the_text_report_says(pages, name):
     said = _said(_body(pages[name]))
     assert report.verdict.headline in said
     assert report.verdict.line in said
-    assert text.STATUS_WORDS[report.verdict.status] in said
+    assert STATUS_WORDS[report.verdict.status] in said
     for finding in report.findings:
         for words in (*finding.summary, *finding.therefore, *finding.not_established):
             assert words.replace("`", "") in said

@@ -14,9 +14,11 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from dumpwalk.report import graphs, known_issue, markdown, summary, text
+from dumpwalk.report import known_issue, markdown, summary, text
 from dumpwalk.report.markdown_escape import code, fence, prose, table
 from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.section import markdown_parts
+from dumpwalk.report.sections.wait_graph import drawing
 from tests.report_samples import HOSTILE, SAMPLES, crowd, hang_self
 
 NAMES = sorted(SAMPLES)
@@ -162,14 +164,16 @@ def test_what_is_left_out_is_said_in_the_stated_order() -> None:
         note = re.search(r"_Left out to stay within ([\d,]+) bytes: (.*)\. The text", text)
         assert note and note.group(1) == f"{budget:,}"
         dropped = note.group(2).split(", ")
-        assert dropped == [name for name in markdown.DROPPED_FIRST if name in dropped], "in the stated order"
+        assert dropped == [name for name in markdown.dropped_first() if name in dropped], "in the stated order"
         assert dropped[: len(seen)] == seen, "a smaller budget drops more, never other sections"
         seen = dropped
     assert len(seen) > 4
 
 
-def test_the_order_of_dropping_names_every_section() -> None:
-    assert sorted(markdown.DROPPED_FIRST) == sorted(name for name, _ in markdown.LAYOUT)
+def test_no_two_parts_stand_at_one_place_or_are_worth_the_same() -> None:
+    parts = markdown_parts()
+    for numbers in ([part.rank for part in parts], [part.worth for part in parts]):
+        assert len(set(numbers)) == len(parts)
 
 
 def test_the_top_is_verdict_and_one_paragraph() -> None:
@@ -258,7 +262,7 @@ def test_a_fence_is_longer_than_any_in_it() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_mermaid_is_small_and_quoted(name: str) -> None:
     report = SAMPLES[name]()
-    drawn = graphs.mermaid(report)
+    drawn = drawing.mermaid(report)
     edges = [line for line in drawn.split("\n") if re.search(r"-->|-\.->", line)]
     assert len(edges) < 40 and bool(edges) == bool(report.wait_graph.edges)
     assert len(drawn) < 50_000
@@ -278,8 +282,8 @@ def test_mermaid_of_many_locks_keeps_what_matters() -> None:
     nodes = tuple(replace(node, id=f"x{i}", label=f"lock {i}") for i in range(100))
     edges = tuple(replace(edge, source="t5", target=f"x{i}") for i in range(100))
     crowded = replace(report, wait_graph=replace(graph, nodes=(*graph.nodes, *nodes), edges=(*edges, *graph.edges)))
-    drawn = graphs.mermaid(crowded)
-    assert len(re.findall(r"-->|-\.->", drawn)) == graphs.MERMAID_EDGES
+    drawn = drawing.mermaid(crowded)
+    assert len(re.findall(r"-->|-\.->", drawn)) == drawing.MERMAID_EDGES
     assert drawn.count("held by") == 3, "the circle is drawn whole"
     assert "68 edges more, not drawn" in drawn
 
@@ -288,19 +292,19 @@ def test_a_lock_that_nobody_touches_is_not_drawn() -> None:
     report = hang_self()
     lone = replace(report.wait_graph.nodes[-2], id="lock-2", label="idle_lock")
     graph = replace(report.wait_graph, nodes=(*report.wait_graph.nodes, lone))
-    for draw in (graphs.mermaid, graphs.dot):
+    for draw in (drawing.mermaid, drawing.dot):
         assert "idle_lock" not in draw(replace(report, wait_graph=graph))
 
 
 def test_waiters_are_one_node() -> None:
-    drawn = graphs.mermaid(crowd(2_000))
+    drawn = drawing.mermaid(crowd(2_000))
     assert drawn.count("\n") < 15
     assert "1991 threads" in drawn or "1,991 threads" in drawn
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dot_is_balanced_and_quoted(name: str) -> None:
-    drawn = graphs.dot(SAMPLES[name]())
+    drawn = drawing.dot(SAMPLES[name]())
     assert drawn.startswith("digraph waits {\n") and drawn.endswith("}\n")
     for line in drawn.split("\n")[3:-2]:
         outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", line)
@@ -406,4 +410,4 @@ def test_exit_code_of_several() -> None:
 
 def test_the_documentation_states_the_order_of_dropping() -> None:
     document = (Path(__file__).parents[1] / "docs" / "report.md").read_text(encoding="utf-8")
-    assert tuple(re.findall(r"^\d+\. (.+)$", document, re.MULTILINE)) == markdown.DROPPED_FIRST
+    assert tuple(re.findall(r"^\d+\. (.+)$", document, re.MULTILINE)) == tuple(markdown.dropped_first())

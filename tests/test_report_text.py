@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Callable, List
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from dumpwalk.report import text
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.model import Frame, GraphEdge, Report, WaitGraph
+from dumpwalk.report.section import shown_in_full
 from dumpwalk.report.text_page import shorten, wrap
 from tests.report_samples import LOCK, SAMPLES, SPINNER, crowd, hang_self
 
-VIEWS = (text.render, text.render_threads, text.render_locks, text.render_cache, text.render_graph_text)
+IN_FULL = {key: partial(text.render_section, key) for key in shown_in_full()}
+VIEWS = (text.render, text.render_threads, *IN_FULL.values())
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -116,7 +119,7 @@ def test_who_waits_names_owner_and_waiters() -> None:
 def test_an_owner_that_is_no_thread_of_the_dump() -> None:
     report = hang_self()
     owner = replace(report.locks[0].owner, thread=None, tid=4242)  # type: ignore[type-var]
-    out = text.render_locks(replace(report, locks=(replace(report.locks[0], owner=owner),)))
+    out = IN_FULL["locks"](replace(report, locks=(replace(report.locks[0], owner=owner),)))
     assert "tid 4242, which is none of the threads in this dump" in " ".join(out.split())
 
 
@@ -162,14 +165,14 @@ def test_a_synthetic_tid_is_not_shown_as_one() -> None:
 
 def test_cache_view_lists_all_violations_and_counts_the_rest() -> None:
     report = SAMPLES["damage"]()
-    out = " ".join(text.render_cache(report).split())
+    out = " ".join(IN_FULL["dispatch_cache"](report).split())
     for violation in report.dispatch_cache.violations if report.dispatch_cache else ():
         assert f"{violation.detail}" in out
     assert "1,231 more were counted and are not listed." in out
 
 
 def test_cache_view_without_a_cache_says_why() -> None:
-    assert "no .NET runtime was found" in text.render_cache(SAMPLES["deadlock-2"]())
+    assert "no .NET runtime was found" in IN_FULL["dispatch_cache"](SAMPLES["deadlock-2"]())
 
 
 def test_coverage_none_is_said_in_words() -> None:
@@ -183,7 +186,7 @@ def test_a_crowd_stays_short() -> None:
 
 
 def test_graph_tree_starts_at_what_blocks() -> None:
-    rows = text.render_graph_text(hang_self()).split("\n")[1:5]
+    rows = IN_FULL["wait_graph"](hang_self()).split("\n")[1:5]
     assert [re.split(" {2,}", row.strip(" '-|"))[0] for row in rows] == [
         "circular chain of bucket 2183", "thread 20 walks it", "holds DispatchCache::m_writeLock",
         "15 threads wait: 8-19 21-23",
@@ -191,14 +194,14 @@ def test_graph_tree_starts_at_what_blocks() -> None:
 
 
 def test_a_deadlock_is_drawn_as_a_circle_with_who_hangs_on_it() -> None:
-    out = text.render_graph_text(SAMPLES["deadlock-3"]())
+    out = IN_FULL["wait_graph"](SAMPLES["deadlock-3"]())
     assert out.count("held by thread") == 3 and "the circle closes" in out
     assert re.search(r"lock_a, further\n +'- thread 5 waits", out)
 
 
 def test_a_circle_that_nobody_listed_is_drawn_too() -> None:
     report = SAMPLES["deadlock-2"]()
-    out = text.render_graph_text(replace(report, wait_graph=replace(report.wait_graph, cycles=())))
+    out = IN_FULL["wait_graph"](replace(report, wait_graph=replace(report.wait_graph, cycles=())))
     assert "thread 2" in out and "thread 3" in out and "lock_a" in out and "lock_b" in out
 
 
@@ -207,7 +210,7 @@ def test_a_very_long_chain_of_waits_does_not_recurse() -> None:
     node = report.wait_graph.nodes[0]
     nodes = tuple(replace(node, id=str(i), label=f"thread {i}", thread=i) for i in range(5_000))
     edges = tuple(GraphEdge(str(i), str(i + 1)) for i in range(4_999))
-    out = text.render_graph_text(replace(report, wait_graph=WaitGraph(nodes, edges, ())), 80)
+    out = IN_FULL["wait_graph"](replace(report, wait_graph=WaitGraph(nodes, edges, ())), 80)
     assert "thread 4999" in out and "thread 0 waits" in out
 
 

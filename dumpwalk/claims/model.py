@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-from dumpwalk.claims.words import Extent, Grade, Role, Status
+from dumpwalk.claims.words import Address, Extent, Grade, Role, Status
 
 
 @dataclass(frozen=True)
 class Evidence:
     what: str
-    address: Optional[str]
+    address: Optional[Address]
     value: Optional[str]
     how: str
     grade: Grade = "proved"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from dumpwalk.core.grade import GRADES as GRADES
 from dumpwalk.core.grade import Extent as Extent
@@ -14,3 +14,8 @@ Role = Literal["holder", "spinner", "waiter", "owner", "suspender", "blocking", 
 """What a thread has to do with a finding."""
 
 STATUSES = ("hang", "suspicious", "inconclusive", "none")
+
+Address = Annotated[str, "address"]
+"""A string of the report that is an address: `0x` and lower-case hex digits."""
+GRADES_TOLD = ", ".join(GRADES)
+"""For people who read what a key of the report means."""

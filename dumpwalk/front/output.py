@@ -66,9 +66,9 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
     if kind in ("mermaid", "dot"):
         if single is None:
             raise Usage(f"The {kind} format draws the graph of one core.")
-        from dumpwalk.report import graphs
+        from dumpwalk.report.sections.wait_graph import drawing
 
-        return graphs.mermaid(single) if kind == "mermaid" else graphs.dot(single)
+        return drawing.mermaid(single) if kind == "mermaid" else drawing.dot(single)
     if kind == "markdown":
         from dumpwalk.report import markdown
 

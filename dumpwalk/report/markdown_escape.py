@@ -11,6 +11,8 @@ import html
 import re
 from typing import List, Sequence
 
+from dumpwalk.core.names import plural
+
 _PROSE = {
     "&": "&amp;", "<": "&lt;", ">": "&gt;", "\\": "&#92;", "`": "&#96;", "|": "&#124;", "*": "\\*", "[": "\\[", "~": "\\~",
     "@": "<span>@</span>", "#": "<span>#</span>", "$": "<span>$</span>",
@@ -86,3 +88,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def details(summary: str, body: str) -> str:
     """A folded block. The blank lines make GitHub render Markdown inside it."""
     return f"<details>\n<summary>{html_text(summary)}</summary>\n\n{body}\n\n</details>"
+
+
+def more(rows: int, shown: int, what: str) -> str:
+    """What was cut from a list, counted; empty where all was shown."""
+    return f"\n\n{plural(rows - shown, f'{what} more', f'{what}s more')}, not listed." if rows > shown else ""

@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Set, Tuple, Union, get_type_hints
 
-from dumpwalk.claims.words import STATUSES
+from dumpwalk.claims.words import STATUSES, Address
 from dumpwalk.report import model, sections
 from dumpwalk.report.model import SCHEMA_VERSION, FailedCore, Report
-from dumpwalk.report.schema_words import ADDRESS_CLASSES, ADDRESS_PATTERN, ADDRESSES, DESCRIPTIONS
+from dumpwalk.report.schema_words import ADDRESS_PATTERN, DESCRIPTIONS
 
 FILE = Path(__file__).with_name("report.schema.json")
 MARKER = "<!-- generated from the model by `python -m dumpwalk.report.schema`: edit schema_words.py instead -->"
@@ -25,7 +25,7 @@ _SCALARS = {str: "string", int: "integer", bool: "boolean"}
 
 def keys(kind: Any) -> List[Tuple[str, Any]]:
     """(JSON key, type) of a model class, in the order of the JSON; `summary` of the verdict included, and the sections."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     found = [(spec.metadata.get("json", spec.name), hints[spec.name]) for spec in dataclasses.fields(kind)]
     found = [(key, hint) for key, hint in found if key is not None]
     if kind is Report:
@@ -44,6 +44,8 @@ def _schema_of(hint: Any, definitions: Dict[str, Any]) -> Dict[str, Any]:
         return {"anyOf": [inner, {"type": "null"}]}
     if origin is Literal:
         return {"type": "string"}
+    if hint == Address:
+        return {"type": "string", "pattern": ADDRESS_PATTERN}
     if origin is tuple:
         return {"type": "array", "items": _schema_of(hint.__args__[0], definitions)}
     if dataclasses.is_dataclass(hint):
@@ -65,9 +67,6 @@ def _define(kind: Any, definitions: Dict[str, Any]) -> None:
     properties: Dict[str, Any] = {}
     for key, hint in keys(kind):
         schema = _schema_of(hint, definitions)
-        if name in ADDRESS_CLASSES and key in ADDRESSES:
-            target = schema["items"] if schema.get("type") == "array" else schema
-            target["pattern"] = ADDRESS_PATTERN
         description = DESCRIPTIONS.get(f"{name}.{key}")
         if description:
             schema["description"] = description

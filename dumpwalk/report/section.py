@@ -65,10 +65,16 @@ def text_parts() -> List[TextPart]:
     return _ranked(faces(HOME, "text", "TEXT"))
 
 
-def in_full(key: str) -> Callable[[Page, Report], None]:
-    """What writes all of one section. Raises KeyError for one that has no such text."""
-    written: Mapping[str, Callable[[Page, Report], None]] = faces(HOME, "text", "IN_FULL")
+def in_full(key: str) -> Callable[..., None]:
+    """What writes all of one section: (page, report), and by name what it can be asked for. Raises KeyError for one that has no
+    such text."""
+    written: Mapping[str, Callable[..., None]] = faces(HOME, "text", "IN_FULL")
     return written[key]
+
+
+def shown_in_full() -> List[str]:
+    """Keys of the sections that `in_full` can write."""
+    return list(faces(HOME, "text", "IN_FULL"))
 
 
 def markdown_parts() -> List[MarkdownPart]:

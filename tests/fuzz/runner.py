@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
@@ -145,22 +145,32 @@ def _entries(
 
 
 def _views(entry: Dict[str, Any]) -> Iterator[str]:
-    """What `dumpwalk threads`, `locks`, `graph` and `cache` would print of it, and the drawings."""
-    from dumpwalk.report import graphs, known_issue, text
+    """What `dumpwalk threads` and the commands of one section would print of it, and the drawings."""
+    from dumpwalk.report import known_issue, text
     from dumpwalk.report.json_format import from_dict, to_dict
+    from dumpwalk.report.section import shown_in_full
+    from dumpwalk.report.sections.wait_graph import drawing
 
     report = from_dict(entry)
     if to_dict(report) != entry:
         yield "the JSON does not come back as it was read"
-    views = (text.render_threads, text.render_locks, text.render_graph_text, text.render_cache)
-    for view in (*views, graphs.mermaid, graphs.dot, known_issue.render_json, known_issue.render_markdown):
+    views = {key: partial(text.render_section, key) for key in shown_in_full()}
+    for other in (
+        text.render_threads,
+        drawing.mermaid,
+        drawing.dot,
+        known_issue.render_json,
+        known_issue.render_markdown,
+    ):
+        views[other.__name__] = other
+    for name, view in views.items():
         try:
             shown = view(report) or ""
         except Exception as error:  # any exception at all is what is looked for
-            yield f"{view.__name__} fails: {type(error).__name__}: {error}"
+            yield f"{name} fails: {type(error).__name__}: {error}"
             continue
         if any(c in shown for c in "\x1b\x00\x07"):
-            yield f"{view.__name__} lets control characters through"
+            yield f"{name} lets control characters through"
 
 
 @lru_cache(maxsize=1)

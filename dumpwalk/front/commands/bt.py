@@ -19,7 +19,7 @@ def _look(process: Process, options: Options, view: View) -> Answer:
 
     from dumpwalk.engine.one_stack import stack_of, thread_of
     from dumpwalk.errors import Usage
-    from dumpwalk.report import text_threads
+    from dumpwalk.report.sections.threads.text import stack
     from dumpwalk.report.text_page import Page
 
     thread = thread_of(process, options["thread"])
@@ -35,7 +35,7 @@ def _look(process: Process, options: Options, view: View) -> Answer:
     page = Page(view.width, view.color)
     tid = "" if thread.tid is None or thread.tid_source == "synthetic" else f" (tid {thread.tid})"
     page.say(page.name(f"thread {thread.index}{tid}" + (f', "{thread.name}"' if thread.name else "")), "")
-    text_threads.stack(page, frames)
+    stack(page, frames)
     return Answer("\n".join(page.lines))
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from dumpwalk.front.command import Options
-from dumpwalk.front.reporting import Renderer, report_command
-
-
-def _view(options: Options) -> Renderer:
-    from dumpwalk.report import text
-
-    return text.render_cache
-
+from dumpwalk.front.reporting import report_command, section_view
 
 COMMAND = report_command(
     "The interface-dispatch cache: where it is, every cycle with its nodes, every violation.",
-    view=_view,
+    view=section_view("dispatch_cache"),
     examples=(("dumpwalk cache core.1234", "the cache, bucket by bucket where it is damaged"),),
     rank=50,
 )

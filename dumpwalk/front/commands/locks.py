@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def _view(options: Options) -> Renderer:
-    from dumpwalk.report import text, text_locks
+    from dumpwalk.report import text
+    from dumpwalk.report.sections.locks.phrases import threads_named
 
     asked = options["held_by"]
     for word in asked:
@@ -21,10 +22,10 @@ def _view(options: Options) -> Renderer:
             raise Usage(f"--held-by {word}: a thread's number in the report, its tid, or all.")
 
     def view(report: Report, width: int, color: bool) -> str:
-        threads = text_locks.threads_named(report, asked)
+        threads = threads_named(report, asked)
         if asked and not threads:
             raise Usage(f"--held-by {' '.join(asked)}: the dump has no such thread; it has 1 to {len(report.threads)}.")
-        return text.render_locks(report, width, color, held_by=threads)
+        return text.render_section("locks", report, width, color, held_by=threads)
 
     return view
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def _view(options: Options) -> Renderer:
-    from dumpwalk.report import text, text_threads
+    from dumpwalk.report import text
+    from dumpwalk.report.sections.threads.phrases import find_locks
 
     grep, waiting_on = options["grep"], options["waiting_on"]
     try:
@@ -23,7 +24,7 @@ def _view(options: Options) -> Renderer:
         raise Usage(f"--grep {grep}: not a regular expression ({error}).") from error
 
     def view(report: Report, width: int, color: bool) -> str:
-        if waiting_on and not text_threads.find_locks(report, waiting_on):
+        if waiting_on and not find_locks(report, waiting_on):
             known = "; ".join(f"{lock.address} {lock.name or ''}".strip() for lock in report.locks[:20])
             raise Usage(f"--waiting-on {waiting_on}: no lock of this dump is called so. Known: {known or 'none'}.")
         return text.render_threads(report, width, color, grep=grep, waiting_on=waiting_on, managed=options["managed"])

@@ -10,18 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from typing import List, Sequence, Union
+from typing import Iterator, List, Sequence, Union
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dumpwalk import __version__
-from dumpwalk.report import several, summary
+from dumpwalk.report import sections, several, summary
 from dumpwalk.report.escape import clean
-from dumpwalk.report.html.core import Core, Failed
+from dumpwalk.report.html.core import Core, Failed, Part
 from dumpwalk.report.html.marks import inferred, named
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import base_name, count, plural
+from dumpwalk.report.section import html_parts
 
 Entry = Union[Report, FailedCore]
 
@@ -42,7 +43,11 @@ def render(outcomes: Sequence[Entry]) -> str:
     by_entry = {id(entry): core for entry, core in zip(entries, cores)}
     section_of = {by_entry[id(e)].anchor: by_entry[id(t.entry)].anchor for t in told for e in (t.entry, *t.like)}
     distinct = len({core.file for core in cores}) == len(cores)
-    template = _environment().get_template("page.html.j2")
+    environment = _environment()
+    for core in cores:
+        if isinstance(core, Core):
+            core.parts = list(_parts(core, environment))
+    template = environment.get_template("page.html.j2")
     page: str = template.render(
         policy=policy,
         style=Markup(style),
@@ -60,6 +65,15 @@ def render(outcomes: Sequence[Entry]) -> str:
     return page
 
 
+def _parts(core: Core, environment: Environment) -> Iterator[Part]:
+    """The parts of all sections, rendered."""
+    for part in html_parts():
+        view = part.view(core)
+        if view is not None:
+            body = environment.get_template(part.template).render(core=core, view=view)
+            yield Part(part.id, part.title(view), Markup(body))
+
+
 def _view(entry: Entry, number: int) -> Union[Core, Failed]:
     """`number` is 0 for the only core of a page, whose ids need no prefix."""
     return Failed(entry, number) if isinstance(entry, FailedCore) else Core(entry, number)
@@ -74,7 +88,7 @@ def _title(cores: Sequence[Union[Core, Failed]], single: bool) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader([_FOLDER, *sections.__path__]), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)

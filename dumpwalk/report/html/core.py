@@ -1,25 +1,24 @@
-"""One core's section of the page: what the templates show, in the words of the text report, with ids to link to."""
+"""One core's part of the page: its top, and what the parts of its sections share: ids to link to, links inside of sentences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Tuple, Union
 
 from markupsafe import Markup
 
 from dumpwalk.claims.words import STATUSES
-from dumpwalk.report import graph_tree, text_cache, text_facts, text_finding
 from dumpwalk.report.escape import cut
-from dumpwalk.report.graphs import Drawn
-from dumpwalk.report.html import chain_figure, graph_figure, marks
-from dumpwalk.report.html.locks import LockView, lock_views
-from dumpwalk.report.html.stacks import GroupView, group_views
-from dumpwalk.report.model import Cycle, Evidence, FailedCore, Finding, Module, Report, Violation
-from dumpwalk.report.names import base_name, lock_name, plural, size, thread_label
-from dumpwalk.report.text import CRASH, STATUS_WORDS
+from dumpwalk.report.headline import headline
+from dumpwalk.report.html import marks
+from dumpwalk.report.model import FailedCore, Finding, Report
+from dumpwalk.report.names import base_name, lock_name, plural, thread_label
+from dumpwalk.report.sections.dispatch_cache.figure import bucket_of
+from dumpwalk.report.sections.dump.phrases import OS_NAMES
+from dumpwalk.report.sections.findings.phrases import crash_words, main_finding
+from dumpwalk.report.sections.locks.html import LockView, lock_views
+from dumpwalk.report.sections.threads.html import GroupView, group_views
 
-CHAINS = 6
-"""Circular chains drawn; further ones are counted, and their elements stand in the tables."""
 AREA_WORDS = (("complete", "covered"), ("partial", "in part"), ("none", "not covered"))
 
 
@@ -51,10 +50,18 @@ class Failed:
         self.anchor = f"core-{number}" if number else "core"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a section, rendered."""
+
+    id: str
+    title: Union[str, Markup]
+    """In the table of contents; empty where it has no line there."""
+    body: Markup
+
+
 class Core:
     failed = False
-    claims = text_finding.CLAIMS
-    """Claims of a finding that stand open; the others are folded."""
 
     def __init__(self, report: Report, number: int) -> None:
         self.report = report
@@ -65,22 +72,21 @@ class Core:
         self.file = base_name(report.dump.path)
         verdict = report.verdict
         self.status = verdict.status if verdict.status in STATUSES else "inconclusive"
-        self.status_word = STATUS_WORDS.get(verdict.status, verdict.status.upper())
-        self.headline = verdict.headline or verdict.sentence
-        if self.headline.startswith(CRASH):
+        self.status_word, self.headline, crashed = headline(report)
+        if crashed:
             self.status = "inconclusive"  # the neutral colour: neither a hang nor a clean bill
-            self.status_word, self.headline = CRASH.rstrip(", "), self.headline[len(CRASH) :]
         self.sentence = f"{verdict.sentence[:1].upper()}{verdict.sentence[1:]}."
-        self.finding = text_finding.main_finding(report)
-        self.crash = text_finding.crash_words(report)
-        self.others = text_finding.other_findings(report, self.finding)
+        self.finding = main_finding(report)
+        self.crash = crash_words(report)
         self._threads = {thread.index: thread for thread in report.threads}
-        self._locks = {lock.address: f"{self.prefix}lock-{i}" for i, lock in enumerate(report.locks, 1)}
-        self._nodes = {node.id: node for node in report.wait_graph.nodes}
+        self.cycles = report.dispatch_cache.cycles if report.dispatch_cache else ()
+        self.lock_anchors = {lock.address: f"{self.prefix}lock-{i}" for i, lock in enumerate(report.locks, 1)}
         self._buckets = {cycle.bucket for cycle in self.cycles}
         self.groups: List[GroupView] = group_views(report, self.prefix, self.finding.actors if self.finding else ())
-        self._group_of = {index: group.anchor for group in self.groups for index in group.indexes}
-        self.locks: List[LockView] = lock_views(report, self.finding, self._locks, self._group_of)
+        self.group_of = {index: group.anchor for group in self.groups for index in group.indexes}
+        self.parts: List[Part] = []
+        """What stands below the top: set by the page, which renders the sections."""
+        self.locks: List[LockView] = lock_views(report, self.finding, self.lock_anchors, self.group_of)
 
     # --- ids and sentences
 
@@ -98,7 +104,11 @@ class Core:
     def prose(self, text: str) -> Markup:
         return marks.prose(text, self.link)
 
-    # --- the top of the section
+    @property
+    def contents(self) -> List[Part]:
+        return [part for part in self.parts if part.title]
+
+    # --- the top
 
     @property
     def glance(self) -> List[Glance]:
@@ -116,7 +126,7 @@ class Core:
                     role = ", ".join(dict.fromkeys(roles)).capitalize()
                     out.append(Glance(role, thread_label(thread), self.link("thread", index)))
             mine = [lock for lock in report.locks if lock.address in finding.locks]
-            out += [Glance("Lock", lock_name(lock), self._locks[lock.address]) for lock in mine[:3]]
+            out += [Glance("Lock", lock_name(lock), self.lock_anchors[lock.address]) for lock in mine[:3]]
             for cycle in [c for c in self.cycles if c.bucket in finding.buckets][:2]:
                 out.append(
                     Glance(
@@ -128,7 +138,7 @@ class Core:
         out.append(Glance("Process", f"{name}, pid {dump.pid}" if dump.pid is not None else name))
         if report.runtime:
             out.append(Glance("Runtime", f"{report.runtime.name} {report.runtime.version or '(version not known)'}"))
-        out.append(Glance("System", f"{text_facts.OS_NAMES.get(dump.os, dump.os)} {dump.arch}"))
+        out.append(Glance("System", f"{OS_NAMES.get(dump.os, dump.os)} {dump.arch}"))
         if report.verdict.signature:
             out.append(Glance("Signature", report.verdict.signature))
         return [replace(fact, text=cut(fact.text, GLANCE)) for fact in out]
@@ -138,7 +148,7 @@ class Core:
         roots = {
             node.id for node in self.report.wait_graph.nodes
             if (node.lock and node.lock in finding.locks)
-            or (node.kind == "chain" and chain_figure.bucket_of(node.id) in finding.buckets)
+            or (node.kind == "chain" and bucket_of(node.id) in finding.buckets)
         }  # fmt: skip
         into: Dict[str, List[str]] = {}
         for edge in self.report.wait_graph.edges:
@@ -160,120 +170,3 @@ class Core:
             if areas:
                 rows.append((status, words, areas))
         return rows
-
-    # --- proof
-
-    @property
-    def proof_title(self) -> str:
-        return text_finding.proof_title(self.finding) if self.finding else ""
-
-    @property
-    def cycles(self) -> Sequence[Cycle]:
-        return self.report.dispatch_cache.cycles if self.report.dispatch_cache else ()
-
-    @property
-    def chains(self) -> List[chain_figure.ChainFigure]:
-        mine = set(self.finding.buckets) if self.finding else set()
-        ordered = sorted(self.cycles, key=lambda cycle: (cycle.bucket not in mine, cycle.bucket))
-        return [chain_figure.figure(cycle, self.report.wait_graph) for cycle in ordered[:CHAINS]]
-
-    def fact(self, evidence: Evidence) -> str:
-        return text_finding.fact(evidence)
-
-    def shows(self, evidence: Evidence) -> str:
-        """What stands in the command's output, where the claim itself does not say it."""
-        value = (evidence.shows or "").rstrip(":")
-        return value if value not in evidence.what else ""
-
-    def repro(self, finding: Finding) -> List[Tuple[str, str]]:
-        return text_finding.repro_notes(finding)
-
-    # --- graph
-
-    @property
-    def graph(self) -> Optional[graph_figure.GraphFigure]:
-        return graph_figure.figure(self.report.wait_graph, self._anchor)
-
-    @property
-    def graph_lines(self) -> List[graph_tree.Line]:
-        return graph_tree.tree(self.report.wait_graph)
-
-    def _anchor(self, node: Drawn, members: Sequence[str]) -> str:
-        first = self._nodes.get(node.id)
-        if first is None:
-            return ""
-        if first.kind == "lock":
-            return self._locks.get(first.lock or "", "")
-        if first.thread is not None and node.count > 1:
-            groups = {self._group_of.get(self._nodes[member].thread or -1, "") for member in members}
-            several = self.id("locks" if self.locks else "threads")
-            return self._group_of.get(first.thread, "") if len(groups) == 1 else several
-        if first.thread is not None:
-            return self.link("thread", first.thread)
-        bucket = chain_figure.bucket_of(first.id)
-        return self.link("bucket", bucket) if bucket is not None else ""
-
-    # --- cache, dump, modules
-
-    @property
-    def cache_told(self) -> str:
-        cache = self.report.dispatch_cache
-        buckets = list(self.finding.buckets) if self.finding else []
-        return " ".join(text_cache.told_of(cache, buckets)) if cache else ""
-
-    @property
-    def cache_title(self) -> str:
-        return "The rest of the cache" if self.finding and self.finding.buckets else "The interface-dispatch cache"
-
-    @property
-    def cache_rows(self) -> List[Tuple[str, str]]:
-        cache = self.report.dispatch_cache
-        if cache is None:
-            return []
-        return [
-            ("address", cache.address), ("table", cache.table), ("end marker", cache.sentinel or "not known"),
-            ("write lock", cache.lock or "not known"), ("layout", cache.layout or "not known"),
-            ("found by", "; ".join(cache.located_by) or "not told"),
-        ]  # fmt: skip
-
-    @property
-    def violations(self) -> Sequence[Violation]:
-        return self.report.dispatch_cache.violations if self.report.dispatch_cache else ()
-
-    @property
-    def violations_left(self) -> int:
-        cache = self.report.dispatch_cache
-        return text_cache.total(cache) - len(cache.violations) if cache else 0
-
-    @property
-    def dump_rows(self) -> List[Tuple[str, List[str]]]:
-        report = self.report
-        dump = [text_facts.dump_line(report.dump), *report.dump.notes]
-        if report.dump.sha256:
-            dump.append(f"sha256 {report.dump.sha256}")
-        runtime = ["no .NET runtime found: native locks only"]
-        if report.runtime:
-            runtime = [text_facts.runtime_line(report.runtime), *report.runtime.facts]
-        tool = f"{report.tool.name} {report.tool.version}"
-        tool += f", lldb {report.tool.lldb}" if report.tool.lldb else ", without lldb: no stacks"
-        rows = [("File", [report.dump.path]), ("Dump", dump), ("Runtime", runtime), ("Tool", [tool])]
-        if report.redacted:
-            rows.append(("Redacted", ["user names, home folders and host names are redacted"]))
-        return rows
-
-    @property
-    def lacking(self) -> List[Module]:
-        return text_facts.lacking(self.report)
-
-    @property
-    def fetches(self) -> List[str]:
-        """Commands that fetch what lacks, each once."""
-        return list(dict.fromkeys(module.fetch for module in self.lacking if module.fetch))
-
-    @property
-    def module_words(self) -> str:
-        return f"{plural(len(self.report.modules), 'module')}: {text_facts.module_words(self.report)}"
-
-    @property
-    def size(self) -> str:
-        return size(self.report.dump.size_bytes) if self.report.dump.size_bytes is not None else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+from dumpwalk.claims.words import Address
+
 
 @dataclass(frozen=True)
 class PoolWorker:
@@ -29,7 +31,7 @@ class PoolWorker:
 class PoolItem:
     queue: str
     position: int
-    address: str
+    address: Address
     runs: str
 
 
@@ -41,7 +43,7 @@ class PoolQueue:
 
 @dataclass(frozen=True)
 class ThreadPool:
-    address: str
+    address: Address
     working: int
     existing: int
     goal: int

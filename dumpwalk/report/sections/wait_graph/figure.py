@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Set, Tuple
 
 from dumpwalk.report.escape import cut, display_width
-from dumpwalk.report.graphs import Drawing, Drawn, grouped
-from dumpwalk.report.html.graph_layout import layout
+from dumpwalk.report.html.scale import CHARACTER, scale
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
+from dumpwalk.report.sections.wait_graph.drawing import Drawing, Drawn, grouped
+from dumpwalk.report.sections.wait_graph.layout import layout
 
-CHARACTER = 7.3
-"""Pixels of one character of a 12-pixel monospaced font: 0.6 em, and a little."""
 HEIGHT, ROW, GAP, MARGIN = 44, 80, 92, 14
-PAGE, SMALLEST = 1_050, 0.8
 LABEL = 36
 """Characters of a label; the whole one is in the node's title."""
 DRAWN_NODES = 400
@@ -102,13 +100,8 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
     )  # fmt: skip
 
 
-def scale(width: float) -> float:
-    """Of a drawing that wide: as it is where it fits on the page, never below four fifths."""
-    return min(1.0, max(SMALLEST, PAGE / width))
-
-
 def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
-    """The ids that each drawn node stands for: itself, or all threads with the same edges (graphs.grouped)."""
+    """The ids that each drawn node stands for: itself, or all threads with the same edges (drawing.grouped)."""
     ends: Dict[str, List[Tuple[str, ...]]] = {}
     for edge in graph.edges:
         ends.setdefault(edge.source, []).append(("out", edge.target, edge.grade, edge.kind))

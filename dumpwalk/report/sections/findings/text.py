@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.model import Evidence, Finding, Report
-from dumpwalk.report.text_chain import drawing
+from dumpwalk.report.section import TextPart
+from dumpwalk.report.sections.dispatch_cache.drawing import drawing
+from dumpwalk.report.sections.findings.phrases import (
+    CLAIMS,
+    crash_words,
+    fact,
+    other_findings,
+    proof_title,
+    repro_notes,
+)
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
 GRADE_COLUMNS = 14
-CLAIMS = 30
-"""Claims of one finding in the text; three for each of many spinning threads say no more than those of ten."""
-SELECT = "thread select"
 MEMORY_WORD = 50
 """Columns of `address = value`, both 64 bits, and some."""
 
 
-def main_finding(report: Report) -> Optional[Finding]:
-    """The finding that the verdict tells of; None for a verdict without one."""
-    verdict = report.verdict
-    for finding in report.findings:
-        if finding.id == verdict.finding or (verdict.finding is None and finding.kind == verdict.kind):
-            return finding
-    for finding in report.findings:
-        if finding.status == verdict.status and finding.status != "none":
-            return finding
-    return None
+def answer(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    """The crash that made the dump, and the answer in a few sentences."""
+    crash = crash_words(report)
+    if crash:
+        page.blank()
+        page.say(page.name(crash), f"{INDENT}Crash: ", INDENT)
+    if finding and finding.summary:
+        page.blank()
+        for sentence in finding.summary:
+            page.say(page.name(sentence))
 
 
-def crash_words(report: Report) -> str:
-    """What crash or abort made the dump, in a sentence; empty for a dump of a process that ran on."""
-    for finding in report.findings:
-        if finding.kind == "crash":
-            return " ".join(finding.summary or (finding.title,))
-    crash = report.dump.crash
-    if crash is None:
-        return ""
-    what = crash.signal_name or (f"signal {crash.signal}" if crash.signal is not None else "a crash")
-    where = f" in thread {crash.thread}" if crash.thread is not None else ""
-    return f"{what}{where}: {crash.detail}"
-
-
-def other_findings(report: Report, main: Optional[Finding]) -> List[Finding]:
-    """The findings that are told after the main one; a crash that `crash_words` tells in full is not told again."""
-    told = crash_words(report)
-    return [f for f in report.findings if f is not main and not (f.kind == "crash" and told and not f.evidence)]
-
-
-def fact(evidence: Evidence) -> str:
-    """`address = value`, or the one of them that there is."""
-    if evidence.address and evidence.value:
-        return f"{evidence.address} = {evidence.value}"
-    return evidence.address or evidence.value or ""
-
-
-def proof_title(finding: Finding) -> str:
-    """`Proof` only where something is proved."""
-    return "Proof" if any(e.grade in ("proved", "corroborated") for e in finding.evidence) else "What was seen"
-
-
-def proof(page: Page, report: Report, finding: Finding) -> None:
+def proof(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    if finding is None:
+        return
     cycles = [c for c in (report.dispatch_cache.cycles if report.dispatch_cache else ()) if c.bucket in finding.buckets]
     if not cycles and not finding.evidence and not finding.observed and not finding.therefore:
         return
@@ -106,8 +83,10 @@ def _two_lines_each(page: Page, rows: Sequence[Tuple[str, str, str, str]], inden
             page.say(source, hang + (place + "   " if place and source else place), hang + INDENT)
 
 
-def open_ends(page: Page, finding: Finding) -> None:
+def open_ends(page: Page, report: Report, finding: Optional[Finding]) -> None:
     """What would explain it as well, and what it does not show."""
+    if finding is None:
+        return
     for title, items in (
         ("Consistent with", finding.consistent_with),
         ("What this does not establish", finding.not_established),
@@ -118,33 +97,24 @@ def open_ends(page: Page, finding: Finding) -> None:
                 page.say(page.name(item), INDENT + "- ")
 
 
-def repro_notes(finding: Finding) -> List[Tuple[str, str]]:
-    """(lldb line, what to look for in its output), from the evidence that names the same command."""
-    notes: Dict[Tuple[str, str], str] = {}
-    for evidence in finding.evidence:
-        lines = (evidence.command or "").split("\n")
-        selected = lines[0] if len(lines) > 1 and lines[0].startswith(SELECT) else ""
-        value = (evidence.shows or "").rstrip(":")
-        shows = f"shows {value}: " if value and value not in evidence.what else ""
-        notes.setdefault((selected, lines[-1]), shows + evidence.what)
-    out = []
-    selected = ""
-    for line in finding.repro:
-        if line.startswith(SELECT):
-            selected = line
-        out.append((line, notes.get(("", line)) or notes.get((selected, line), "")))
-    return out
-
-
-def repro(page: Page, finding: Finding) -> None:
-    if not finding.repro:
+def repro(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    if finding is None or not finding.repro:
         return
     page.heading("See it yourself")
     for line, note in repro_notes(finding):
         page.command(f"(lldb) {line}", note=note)
 
 
-def other(page: Page, finding: Finding) -> None:
+def others(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    rest = other_findings(report, finding)
+    if not rest:
+        return
+    page.heading("Also found" if finding else "Notes")
+    for other in rest:
+        _other(page, other)
+
+
+def _other(page: Page, finding: Finding) -> None:
     """A finding that is not the verdict's: shorter, but nothing of it is left out."""
     page.say(page.name(finding.title), f"{INDENT}{finding.kind}: ", INDENT * 2)
     for sentence in finding.summary or finding.observed:
@@ -158,3 +128,12 @@ def other(page: Page, finding: Finding) -> None:
         page.say(page.name(item), INDENT * 2 + "not shown: ", INDENT * 3)
     for line, note in repro_notes(finding):
         page.command(f"(lldb) {line}", INDENT * 2, note)
+
+
+TEXT = (
+    TextPart(rank=10, write=answer, short=answer),
+    TextPart(rank=20, write=proof),
+    TextPart(rank=60, write=open_ends),
+    TextPart(rank=65, write=repro),
+    TextPart(rank=70, write=others),
+)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
-from dumpwalk.report.html.graph_figure import CHARACTER, scale
+from dumpwalk.report.html.scale import CHARACTER, scale
 from dumpwalk.report.model import Cycle, WaitGraph
 from dumpwalk.report.names import count, plural
 

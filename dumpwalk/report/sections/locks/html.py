@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from dumpwalk.report import text_locks
 from dumpwalk.report.model import Finding, Report, Thread
 from dumpwalk.report.names import frame_chain, lock_name, ranges
-
-CHAIN = 6
-"""Frames named beside an owner or a group of waiters."""
+from dumpwalk.report.section import HtmlPart
+from dumpwalk.report.sections.locks.phrases import CHAIN, by_index, ordered, owner, state, waiter_groups
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ def lock_views(
     report: Report, finding: Optional[Finding], anchors: Dict[str, str], stacks: Dict[int, str]
 ) -> List[LockView]:
     """All locks, the finding's first. `anchors` by address; `stacks`: id of the stack of a thread's group."""
-    threads = text_locks.by_index(report.threads)
+    threads = by_index(report.threads)
     mine = set(finding.locks) if finding else set()
     views = []
-    for lock in text_locks.ordered(report, finding):
-        who, grade, thread = text_locks.owner(lock, threads)
+    for lock in ordered(report, finding):
+        who, grade, thread = owner(lock, threads)
         parties = [Party("held by", who, 1, grade, "", _chain(thread), stacks.get(thread.index, "") if thread else "")]
-        for example, group in text_locks.waiter_groups(lock, threads):
+        for example, group in waiter_groups(lock, threads):
             numbers = ranges(waiter.thread for waiter in group)
             parties.append(
                 Party("waits" if len(group) == 1 else "wait", numbers, len(group), group[0].grade, group[0].how or "",
@@ -58,7 +56,7 @@ def lock_views(
             )  # fmt: skip
         views.append(
             LockView(
-                anchors[lock.address], lock_name(lock), lock.address, text_locks.state(lock), lock.note or "", lock.words,
+                anchors[lock.address], lock_name(lock), lock.address, state(lock), lock.note or "", lock.words,
                 len(lock.waiters), bool(lock.waiters) or lock.address in mine, tuple(parties),
             )
         )  # fmt: skip
@@ -67,3 +65,14 @@ def lock_views(
 
 def _chain(thread: Optional[Thread]) -> Tuple[str, ...]:
     return tuple(frame_chain(thread.frames, CHAIN)) if thread is not None else ()
+
+
+HTML = (
+    HtmlPart(
+        rank=30,
+        id="locks",
+        template="locks/page.html.j2",
+        view=lambda core: core.locks,
+        title=lambda locks: "Who waits" if locks else "",
+    ),
+)

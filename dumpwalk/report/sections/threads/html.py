@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from dumpwalk.report import text_threads
+from markupsafe import Markup
+
 from dumpwalk.report.html.marks import function_parts
 from dumpwalk.report.model import Actor, Frame, Group, Report, Thread
-from dumpwalk.report.names import MANAGED, base_name, frame_chain, mark, ranges
+from dumpwalk.report.names import MANAGED, base_name, count, frame_chain, mark, ranges
 from dumpwalk.report.own_code import METADATA, is_own
+from dumpwalk.report.section import HtmlPart
+from dumpwalk.report.sections.threads.phrases import describe, doubt, line, where
 
 CHAIN = 5
 """Frames named in the line of a folded group."""
@@ -81,7 +84,7 @@ def group_views(report: Report, prefix: str, actors: Sequence[Actor]) -> List[Gr
     views = []
     for number, (group, members) in enumerate(parts):
         rows = tuple(
-            Row(f"{prefix}t-{t.index}", t.index, _tid(t), text_threads.describe(t, locks)) for t in members
+            Row(f"{prefix}t-{t.index}", t.index, _tid(t), describe(t, locks)) for t in members
         )  # fmt: skip
         frames = group.frames if group and group.frames else members[0].frames if members else ()
         state = group.state if group else members[0].state
@@ -104,9 +107,9 @@ def _tid(thread: Thread) -> str:
 
 def frame_view(frame: Frame) -> FrameView:
     module = base_name(frame.module) if frame.module else ""
-    doubt = text_threads.doubt(frame).strip(" []")
+    doubted = doubt(frame).strip(" []")
     if not frame.function or frame.function == MANAGED:
-        return FrameView(frame.pc, module, "", re.sub(r"[()]", "", text_threads.where(frame)), "", False, False, doubt)
+        return FrameView(frame.pc, module, "", re.sub(r"[()]", "", where(frame)), "", False, False, doubted)
     if frame.name_source == METADATA:
         owner, _, name = ("", "", frame.function) if "!" in frame.function else frame.function.rpartition(".")
         before, after = (owner + "." if owner else ""), ""
@@ -119,9 +122,16 @@ def frame_view(frame: Frame) -> FrameView:
         module,
         before,
         mark(name, frame.name_source),
-        after + offset + text_threads.line(frame),
+        after + offset + line(frame),
         inferred,
         True,
-        doubt,
+        doubted,
         is_own(frame),
     )
+
+
+def _title(core: Any) -> Markup:
+    return Markup('Threads <span class="n">{}</span>').format(count(len(core.report.threads)))
+
+
+HTML = (HtmlPart(rank=80, id="threads", template="threads/page.html.j2", view=lambda core: core, title=_title),)

@@ -6,9 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
-from dumpwalk.report.graphs import Drawing, Drawn, grouped
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
+from dumpwalk.report.sections.wait_graph.drawing import Drawing, Drawn, grouped
 
 DEEPEST = 10
 """Levels drawn to scale; deeper ones keep that indent and tell their number."""

@@ -1,0 +1,56 @@
+"""What the JSON holds of the dispatch cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from dumpwalk.claims.words import Address
+
+
+@dataclass(frozen=True)
+class Node:
+    address: Address
+    mt: Address
+    token: Address
+    target: Address
+    next: Address
+
+
+@dataclass(frozen=True)
+class Cycle:
+    bucket: int
+    length: int
+    entry: Address
+    tail: Tuple[Address, ...]
+    """Addresses of the nodes before the loop, head first."""
+    nodes: Tuple[Node, ...]
+    head: Optional[Address] = None
+    tail_nodes: Tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class Violation:
+    kind: str
+    bucket: Optional[int]
+    home: Optional[int]
+    address: Optional[Address]
+    detail: str
+
+
+@dataclass(frozen=True)
+class DispatchCache:
+    address: Address
+    table: Address
+    sentinel: Optional[Address]
+    lock: Optional[Address]
+    located_by: Tuple[str, ...]
+    buckets: int
+    """Buckets in use."""
+    elements: int
+    walked: str
+    """complete, partial or not-in-dump."""
+    cycles: Tuple[Cycle, ...]
+    violations: Tuple[Violation, ...]
+    violation_count: int = 0
+    layout: Optional[str] = None

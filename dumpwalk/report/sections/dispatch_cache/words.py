@@ -1,0 +1,36 @@
+"""What each key means."""
+
+from __future__ import annotations
+
+WORDS = {
+    "Report.dispatch_cache": "The interface-dispatch cache of the runtime; null when not looked for or not found.",
+    "Node.address": "The element.",
+    "Node.mt": "Its pMT: the type that it is for.",
+    "Node.token": "Its token: the interface method.",
+    "Node.target": "Its target: the code to call.",
+    "Node.next": "Its pNext: the next element of the chain.",
+    "Cycle.bucket": "Bucket number.",
+    "Cycle.length": "Elements in the loop.",
+    "Cycle.entry": "First element of the loop that the walk reached.",
+    "Cycle.tail": "Addresses of the elements before it, head first.",
+    "Cycle.nodes": "Elements of the loop, from the entry.",
+    "Cycle.head": "What the bucket points to.",
+    "Cycle.tail_nodes": "The elements before the loop, in full.",
+    "Violation.kind": "wrong-bucket, shared-node, duplicate-key, null-end, unreadable, misaligned, ...",
+    "Violation.bucket": "The chain in which it was met.",
+    "Violation.home": "The bucket that its key hashes to; null where that does not apply.",
+    "Violation.address": "The element.",
+    "Violation.detail": "In a sentence.",
+    "DispatchCache.address": "The DispatchCache object.",
+    "DispatchCache.table": "Its table of buckets.",
+    "DispatchCache.sentinel": "The element that ends every chain.",
+    "DispatchCache.lock": "Its m_writeLock.",
+    "DispatchCache.located_by": "The ways by which it was found; each works alone.",
+    "DispatchCache.buckets": "Buckets in use.",
+    "DispatchCache.elements": "Elements met.",
+    "DispatchCache.walked": "complete, partial or not-in-dump.",
+    "DispatchCache.cycles": "Circular chains.",
+    "DispatchCache.violations": "Rules of the cache that are broken; at most 1,000 are listed.",
+    "DispatchCache.violation_count": "How many there are.",
+    "DispatchCache.layout": "The row of offsets in use and how it was confirmed.",
+}

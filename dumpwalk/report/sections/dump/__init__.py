@@ -1,0 +1,1 @@
+"""What was analysed: the dump, the runtime in it, and the tool."""

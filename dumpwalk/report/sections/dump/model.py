@@ -1,0 +1,59 @@
+"""What the JSON holds of the dump, the runtime and the tool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from dumpwalk.claims.words import Address
+
+
+@dataclass(frozen=True)
+class Tool:
+    name: str
+    version: str
+    lldb: Optional[str] = None
+    """Version of the lldb that gave the stacks; None when the report was made without one."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    tid: Optional[int]
+    thread: Optional[int]
+    signal: Optional[int]
+    signal_name: Optional[str]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Dump:
+    path: str
+    sha256: Optional[str]
+    size_bytes: Optional[int]
+    format: str
+    arch: str
+    os: str
+    pid: Optional[int]
+    producer: str
+    kind: str
+    truncated: bool
+    process_name: Optional[str] = None
+    crash: Optional[Crash] = None
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    name: str
+    version: Optional[str]
+    module: Optional[str]
+    build_id: Optional[str]
+    base: Optional[Address]
+    located_by: str
+    flavour: Optional[str] = None
+    """shared (libcoreclr beside the app) or single-file."""
+    layout: Optional[str] = None
+    """Name of the layout row in use and how it was confirmed, or `unknown layout`."""
+    version_source: Optional[str] = None
+    facts: Tuple[str, ...] = ()
+    """Observations about the image itself, such as whether its assembly stubs are where an intact link puts them."""

@@ -1,0 +1,1 @@
+"""Locks: who holds each, who waits for it."""

@@ -1,0 +1,20 @@
+"""What the JSON holds of modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from dumpwalk.claims.words import Address
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str
+    build_id: Optional[str]
+    base: Optional[Address]
+    file: Optional[str]
+    match: str
+    """matched, mismatched, missing or unverified."""
+    fetch: Optional[str] = None
+    """For a missing or mismatched one: the command that fetches it from a symbol server."""

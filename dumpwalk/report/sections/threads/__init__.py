@@ -1,0 +1,1 @@
+"""Threads, those of equal stacks together."""

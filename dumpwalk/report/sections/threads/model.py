@@ -1,0 +1,83 @@
+"""What the JSON holds of threads, their frames and groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from dumpwalk.claims.words import Address
+
+
+@dataclass(frozen=True)
+class Frame:
+    pc: Address
+    module: Optional[str]
+    function: Optional[str]
+    offset: Optional[int]
+    name_source: str
+    """symbol, metadata (a managed method), inferred or none."""
+    trust: str
+    """context (the thread's own registers), cfi (unwind data), unwind-info (the runtime's, of managed code), fp
+    (frame-pointer chain), frame-chain (the runtime's own notes), scan (stack scan)."""
+    kind: str = "native"
+    """native, managed or stub (code that the runtime made between the two)."""
+    source: Optional[str] = None
+    """`path/file.cpp:123`, where debug data tells."""
+    unwinder: Optional[str] = None
+    """lldb or dumpwalk: who found the frame."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    kind: str
+    """mutex, condition, futex, timed-wait, sleep, poll, read, syscall: what the thread's system call is for."""
+    address: Optional[Address]
+    """The word or object it waits on."""
+    lock: Optional[Address]
+    """locks[].address, when the wait is for a lock."""
+
+
+@dataclass(frozen=True)
+class Managed:
+    """The runtime's own record of a thread."""
+
+    id: Optional[int]
+    address: Address
+    mode: Optional[str]
+    """cooperative or preemptive."""
+    state: Optional[str]
+    """The state word, hex."""
+    flags: Tuple[str, ...]
+    role: Optional[str]
+    """finalizer, gc (the suspending thread), or None."""
+    how: str
+    name: Optional[str] = None
+    """Thread.Name."""
+
+
+@dataclass(frozen=True)
+class Thread:
+    index: int
+    tid: Optional[int]
+    tid_source: str
+    name: Optional[str]
+    state: str
+    """running, waiting or unknown."""
+    wait: Optional[Wait]
+    group: Optional[int]
+    frames: Tuple[Frame, ...]
+    managed: Optional[Managed] = None
+    role: Optional[str] = None
+    """What it is for, where its frames or the runtime tell: idle service threads are no evidence of a hang."""
+    note: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Group:
+    id: int
+    count: int
+    threads: Tuple[int, ...]
+    frames: Tuple[Frame, ...]
+    state: str
+    title: str
+    """One line: what these threads do."""
