@@ -146,6 +146,8 @@ class Unwinder:
         self._completion = Completion(self._own, self._has_data, self._make)
         self._resume: Callable[[Mapping[str, int]], Optional[Resume]] = lambda registers: None
         self._places: Dict[int, _Place] = {}
+        self.unloaded: Callable[[Module, int], Name] = lambda module, address: (None, None, "none")
+        """Names functions of modules that the debugger has not loaded."""
         self.limited: List[int] = []
         """Index ids of threads whose stack was cut at the frame limit."""
 
@@ -194,6 +196,8 @@ class Unwinder:
         pc = strip_pac(self._arch, pc, self._pac_mask)
         name, start, source = self._symbols.function_of(frame)
         module = self._modules.at(pc)
+        if start is None and module is not None:
+            name, start, source = self.unloaded(module, pc)
         offset = pc - start if start is not None else None
         return _Place(pc, module, name, offset, source, module is None and self.is_code(pc))
 
@@ -205,6 +209,8 @@ class Unwinder:
         at = step.pc if step.interrupted else step.pc - self._arch.min_instruction
         module = self._modules.at(step.pc)
         name, start, source = self._symbols.function_at(at)
+        if start is None and module is not None:
+            name, start, source = self.unloaded(module, at)
         offset = step.pc - start if start is not None else None
         managed = module is None and self.is_code(step.pc)
         return Frame(index, step.pc, module, name, offset, source, step.trust, managed, registers, step.sp, "dumpwalk")

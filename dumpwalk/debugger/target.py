@@ -18,16 +18,17 @@ from dumpwalk.core.arch import ARCHES, Arch, arch_for
 from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
-from dumpwalk.core.process import Frame, Module, Process, Thread
+from dumpwalk.core.process import Frame, Module, Process, Symbol, Thread
 from dumpwalk.debugger.core_path import core_paths
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
 from dumpwalk.debugger.source import Source
-from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
+from dumpwalk.debugger.stacks import LldbSymbols, Name, Unwinder
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import DumpwalkError, NotACore
 from dumpwalk.images import elf_image, macho_image
 from dumpwalk.images.elf_memory import memory_build_id
+from dumpwalk.images.elf_symbols import VARIABLES, SymbolNames, readable
 from dumpwalk.images.image_memory import ImageMemory
 from dumpwalk.images.macho_images import image_header
 
@@ -179,13 +180,43 @@ def _from_core(
     source.add_files(files)
     source.core = replace(core, notes=(*core.notes, *search.notes))
     source.files_named = search.named
-    symbols = LldbSymbols(lldb, target)
+    symbols = _SessionSymbols(lldb, target, ModuleMap(modules), source.memory)
     unwinder = source.unwinder(lldb, ModuleMap(modules), symbols)
+    if core.os == "linux":
+        unwinder.unloaded = _named_by_files(source.memory)
     threads = []
     for handle, record in _paired(process, core):
         if record is not None:
             threads.append(_thread(handle, unwinder, record.registers, record, check))
     return source.process(threads, modules, symbols, not core.threads_cut, _version(lldb), unwinder)
+
+
+class _SessionSymbols(LldbSymbols):
+    """lldb's, and the variables of modules whose file was found and that it has not loaded."""
+
+    def __init__(self, lldb: Any, target: Any, modules: ModuleMap, memory: Memory) -> None:
+        super().__init__(lldb, target)
+        self._modules = modules
+        self._variables = SymbolNames(memory, VARIABLES)
+
+    def symbol_at(self, address: int) -> Optional[Symbol]:
+        found = super().symbol_at(address)
+        module = self._modules.at(address) if found is None else None
+        if module is None or module.file is None or module.base is None:
+            return found
+        named = self._variables.at(module.base, module.file, address)
+        return Symbol(readable(named.name), named.start, module.name) if named is not None else None
+
+
+def _named_by_files(memory: Memory) -> Callable[[Module, int], Name]:
+    """Functions of modules whose file was found and that lldb has not loaded: nothing is added to the target."""
+    names = SymbolNames(memory)
+
+    def named(module: Module, address: int) -> Name:
+        found = names.at(module.base, module.file, address) if module.file and module.base is not None else None
+        return (readable(found.name), found.start, "symbol") if found is not None else (None, None, "none")
+
+    return named
 
 
 def _thread(

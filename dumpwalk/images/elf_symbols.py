@@ -1,4 +1,4 @@
-"""Function names of ELF images by address: .symtab of the file, else its .dynsym, else what the dump holds of .dynsym.
+"""Names of functions and variables of ELF images by address: .symtab of the file, else its .dynsym, else what the dump holds of .dynsym.
 
 Source: System V gABI, symbol table and dynamic section. A symbol without a size names nothing but its own address: musl's
 assembly functions have none, and stretched to the next symbol they would give their name to everything behind them.
@@ -19,8 +19,10 @@ from dumpwalk.images.image_memory import open_regular
 _ENTRY = struct.Struct("<IBBHQQ")
 _SHT_SYMTAB, _SHT_DYNSYM = 2, 11
 _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ = 5, 6, 10
-_FUNCTIONS = (2, 10)
+FUNCTIONS = (2, 10)
 """STT_FUNC, STT_GNU_IFUNC."""
+VARIABLES = (1,)
+"""STT_OBJECT."""
 _PAGE = 0x1000
 _SECTIONS = 4096
 _ALIASES = 16
@@ -69,33 +71,35 @@ class _Table:
         return data[:end].decode("utf-8", "replace") if end > 0 else ""
 
 
-class FunctionNames:
-    """Names for code addresses of all images of a process; each image's table is read at the first question."""
+class SymbolNames:
+    """Names for addresses of all images of a process, of functions unless told otherwise; each image's table is read at the
+    first question."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, kinds: Tuple[int, ...] = FUNCTIONS) -> None:
         self._memory = memory
+        self._kinds = kinds
         self._tables: Dict[int, Optional[_Table]] = {}
 
     def at(self, image: int, file: Optional[str], address: int) -> Optional[Named]:
-        """The function around `address` of the image loaded at `image`, whose matched file is `file`."""
+        """The symbol around `address` of the image loaded at `image`, whose matched file is `file`."""
         if image not in self._tables:
-            table = _from_file(self._memory, image, file) if file else None
-            self._tables[image] = table or _from_memory(self._memory, image)
+            table = _from_file(self._memory, image, file, self._kinds) if file else None
+            self._tables[image] = table or _from_memory(self._memory, image, self._kinds)
         table = self._tables[image]
         return table.at(address) if table is not None else None
 
 
-def _functions(data: bytes, delta: int) -> List[Tuple[int, int, int]]:
-    """(start, size, name offset) of the functions of a symbol table."""
+def _symbols(data: bytes, delta: int, kinds: Tuple[int, ...]) -> List[Tuple[int, int, int]]:
+    """(start, size, name offset) of the symbols of these kinds in a symbol table."""
     whole = len(data) // _ENTRY.size * _ENTRY.size
     return [
         (value + delta, size, name)
         for name, info, _, section, value, size in _ENTRY.iter_unpack(data[:whole])
-        if info & 0xF in _FUNCTIONS and section and size and name and size <= limits.FUNCTION_BYTES
+        if info & 0xF in kinds and section and size and name and size <= limits.FUNCTION_BYTES
     ]
 
 
-def _from_file(memory: Memory, image: int, file: str) -> Optional[_Table]:
+def _from_file(memory: Memory, image: int, file: str, kinds: Tuple[int, ...]) -> Optional[_Table]:
     try:
         with open_regular(file) as stream:
             header = stream.read(64)
@@ -118,13 +122,13 @@ def _from_file(memory: Memory, image: int, file: str) -> Optional[_Table]:
                     symbols = stream.read(row[5])
                     stream.seek(names[4])
                     delta = bias(program_headers(memory, image), image)
-                    return _Table(_functions(symbols, delta), stream.read(names[5]), 0, None)
+                    return _Table(_symbols(symbols, delta, kinds), stream.read(names[5]), 0, None)
     except (OSError, ValueError, struct.error):
         return None
     return None
 
 
-def _from_memory(memory: Memory, image: int) -> Optional[_Table]:
+def _from_memory(memory: Memory, image: int, kinds: Tuple[int, ...]) -> Optional[_Table]:
     """The captured pages of .dynsym. Its end is the string table, which linkers put behind it."""
     headers = program_headers(memory, image)
     dynamic = next((h for h in headers if h.kind == PT_DYNAMIC), None)
@@ -143,7 +147,7 @@ def _from_memory(memory: Memory, image: int) -> Optional[_Table]:
     functions: List[Tuple[int, int, int]] = []
     for first, piece in _pieces(memory, symbols, strings):
         skip = -(first - symbols) % _ENTRY.size
-        functions += _functions(piece[skip:], delta)
+        functions += _symbols(piece[skip:], delta, kinds)
     return _Table(functions, b"", strings, memory)
 
 

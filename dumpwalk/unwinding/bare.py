@@ -13,7 +13,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module
-from dumpwalk.images.elf_symbols import FunctionNames, readable
+from dumpwalk.images.elf_symbols import SymbolNames, readable
 from dumpwalk.unwinding.code_rules import CodeRules, ManagedRule
 from dumpwalk.unwinding.registers import register_file
 from dumpwalk.unwinding.stack import Resume, Stack, StackUnwinder
@@ -34,7 +34,7 @@ class BareStacks:
         arch = arch_for(core.os, core.arch)
         registers = register_file(arch)
         self._modules = modules
-        self._names = FunctionNames(code)
+        self._names = SymbolNames(code)
         self.rules = CodeRules(core.segments, code, modules, registers)
         self.unwinder = StackUnwinder(arch, memory, code, self.rules, core.pac_mask)
         self._places: Dict[Tuple[int, bool], _Place] = {}
