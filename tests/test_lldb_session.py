@@ -51,7 +51,10 @@ def test_help_lists_every_subcommand_and_describes_each() -> None:
     for name, text in zip(SUBCOMMANDS, each):
         assert f"{name} " in listing
         assert len(text.splitlines()) > 3, text
-        assert "CORE" not in text, "a subcommand of the session takes no core"
+        assert "CORE" not in text and "core.1234" not in text, "a subcommand of the session takes no core"
+        assert f"Usage: dumpwalk {name}" in text
+    assert "Syntax: dumpwalk <subcommand> [<options>]" in listing
+    assert "dumpwalk threads --grep 'Socket|Poll'" in each[1] and "dumpwalk walk 0x7f4f52920260" in each[5]
     assert "--format" in each[0] and "markdown" in each[0] and "--waiting-on" in each[1] and "--next" in each[5]
 
 
@@ -102,6 +105,18 @@ def test_the_report_is_that_of_the_command_line(name: str, tmp_path: Path) -> No
     ]
     assert {**report["dump"], "path": ""} == {**expected["dump"], "path": ""}
     assert expected["verdict"]["line"] in done.output.rstrip().splitlines()[-1]
+
+
+def test_files_that_lldb_has_not_loaded_give_names_and_hints_are_typed_as_they_stand(dumpwalk_command) -> None:
+    """`-m` adds nothing to the target; stacks and locks are named as on the command line all the same."""
+    core = unpack_core("native-abba")
+    done = batch([load(core), f"dumpwalk analyze --full -m {ROOT / 'fixtures/cores/bin'}", "dumpwalk analyze --short"])
+    assert done.code == 0, done.errors
+    whole, short = (text.split("\n", 1)[1] for text in done.output.split("(lldb) dumpwalk analyze ")[1:])
+    there = dumpwalk_command("analyze", core, "-m", ROOT / "fixtures/cores/bin").stdout
+    assert "holds lock_a and waits for lock_b, in move_a_to_b" in there
+    assert whole.strip() == there.replace("`dumpwalk threads CORE`:", "`dumpwalk threads`:").strip()
+    assert "\n  dumpwalk analyze --full\n" in short and "\n  dumpwalk explain lock-cycle\n" in short
 
 
 def test_a_core_without_its_program_is_explained_all_the_same() -> None:

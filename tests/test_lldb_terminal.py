@@ -140,6 +140,7 @@ def test_a_report_and_errors_as_sentences(terminal: Terminal) -> None:
     terminal.line("dumpwalk analyze")
     screen = terminal.until("[sig ")
     assert "HANG" in screen and "dumpwalk-verdict: hang dispatch-cache-cycle" in screen
+    assert "Proof" not in screen and re.search(r"^ +dumpwalk analyze --full$", screen, re.MULTILINE), "the short report"
     assert "\x1b[" in terminal.screen("-e"), "a terminal gets colour"
     long = [line for line in screen.splitlines() if len(line) > 100 and not line.startswith("dumpwalk-verdict")]
     assert not long, long

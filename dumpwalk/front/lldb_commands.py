@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import string
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Set, Union
 
 import click
 import lldb
@@ -67,10 +67,28 @@ class Subcommand:
         return (self.command.help or "").split("\n")[0]
 
     def get_long_help(self) -> str:
-        """The help text; usage and options too where lldb does not list them by itself."""
-        if self._parsed:
-            return f"{self.command.help}\n\nWorks on the selected target. The same as `{self.command.name}` on a command line.\n"
-        return self.command.get_help(click.Context(self.command, info_name=self.command.name, max_content_width=78))
+        """The help text with usage and examples; the options too where lldb does not list them by itself."""
+        if not self._parsed:
+            context = click.Context(self.command, info_name=self.command.name, max_content_width=78)
+            return self.command.get_help(context) + self._examples()
+        target = "Works on the selected target, a core or a stopped process."
+        return f"{self.command.help}\n\nUsage: {self._usage()}\n{self._examples()}\n{target}\n"
+
+    def _usage(self) -> str:
+        """lldb's own line of syntax leaves out the word dumpwalk."""
+        arguments = [p for p in self.parameters if isinstance(p, Argument)]
+        names = [p.make_metavar(click.Context(self.command)) for p in arguments]
+        options = ["[OPTIONS]"] if any(isinstance(p, Option) for p in self.parameters) else []
+        return " ".join([f"dumpwalk {self.name}", *options, *names])
+
+    def _examples(self) -> str:
+        """Those of the command line that can be typed here."""
+        lines = []
+        for line, what in self.told.examples:
+            here = _typed_here(line, {option for p in self.parameters for option in p.opts})
+            if here not in (None, f"dumpwalk {self.name}"):
+                lines.append(f"  {here}\n      {what}\n")
+        return "\nExamples:\n" + "".join(dict.fromkeys(lines)) if lines else ""
 
     # --- options, as lldb's parser wants them
 
@@ -123,6 +141,14 @@ def _help_here(text: str) -> str:
     """The command line's help without what it says of core files and exit codes."""
     parts = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(" ".join(p.split()) for p in parts if not p.startswith(("CORE ", "Exit code")))
+
+
+def _typed_here(line: str, options: Set[str]) -> Optional[str]:
+    """An example without its core; None where it needs something that a session has not."""
+    words = line.split(" ")
+    if any("*" in word or word.startswith("-") and word.split("=")[0] not in options for word in words):
+        return None
+    return " ".join(word for word in words if not word.startswith("core."))
 
 
 def _help_of(option: Option) -> str:

@@ -9,6 +9,8 @@ from typing import Any, List, Mapping
 NAME = "dumpwalk"
 SUMMARY = "Explain why a .NET or native process hangs, from the selected target: a core or a stopped process."
 
+_SYNTAX = f"{NAME} <subcommand> [<options>] [<arguments>]"
+"""lldb shows the long help of a container as its line of syntax."""
 _problem = ""
 
 
@@ -25,7 +27,7 @@ def register(debugger: Any) -> None:
         print(_problem, file=sys.stderr)
         _handle(debugger, f'command script add -o -h "{_problem}" -f dumpwalk.front.lldb_init.unusable {NAME}')
         return
-    _handle(debugger, f'command container add -o -h "{SUMMARY}" {NAME}')
+    _handle(debugger, f'command container add -o -h "{SUMMARY}" -H "{_SYNTAX}" {NAME}')
     for name, kind in lldb_commands.COMMANDS.items():
         add = f"-c dumpwalk.front.lldb_commands.{kind} {NAME} {name}"
         # -p: lldb parses and completes the options (lldb 20 and later); elsewhere the command gets its line as it is

@@ -26,6 +26,8 @@ class Session:
         self.target = exe_ctx.target
         self.frame = exe_ctx.frame
         self.result = result
+        self._core = "CORE"
+        """What commands in a report call the core."""
 
     def check(self, phase: str = "") -> None:
         """Stop when the user pressed Ctrl-C. Raises KeyboardInterrupt."""
@@ -39,6 +41,7 @@ class Session:
             from dumpwalk.report.redact import redact
 
             found = redact(found)
+        self._core = found.dump.path
         return [found]
 
     def look(self, command: Command, options: Options) -> Answer:
@@ -58,18 +61,23 @@ class Session:
         return command.number(text, what)
 
     def say(self, text: str) -> None:
-        self.result.PutCString(text.rstrip("\n"))
+        from dumpwalk.front.session_hints import in_session
+
+        self.result.PutCString(in_session(text, self._core).rstrip("\n"))
 
     def note(self, sentence: str) -> None:
         self.result.AppendWarning(sentence)
 
     def brief(self) -> bool:
-        return False
+        return self._terminal()
 
     def page(self) -> Tuple[int, bool]:
         """Of the session's terminal; plain and of a file's width when output goes elsewhere."""
-        handle = self.debugger.GetOutputFile().GetFile()
-        if handle is None or not handle.isatty():
+        if not self._terminal():
             return output.FILE_WIDTH, False
         color = self.debugger.GetUseColor() and not os.environ.get("NO_COLOR")
         return max(60, min(self.debugger.GetTerminalWidth(), 200)), bool(color)
+
+    def _terminal(self) -> bool:
+        handle = self.debugger.GetOutputFile().GetFile()
+        return handle is not None and bool(handle.isatty())

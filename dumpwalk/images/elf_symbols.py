@@ -1,4 +1,5 @@
-"""Names of functions and variables of ELF images by address: .symtab of the file, else its .dynsym, else what the dump holds of .dynsym.
+"""Names of functions and variables of ELF images by address: .symtab of the file, else its .dynsym, else what the dump holds
+of .dynsym.
 
 Source: System V gABI, symbol table and dynamic section. A symbol without a size names nothing but its own address: musl's
 assembly functions have none, and stretched to the next symbol they would give their name to everything behind them.
