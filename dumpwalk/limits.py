@@ -244,3 +244,24 @@ CLUSTER_EMPTY_SECONDS = 60
 
 CLUSTER_TRIES = 3
 """Workers that may say of one core that they are not fit for it (no room, a connection lost) before it is given up."""
+
+STOP_SECONDS = 2.0
+"""A live process's threads get so long to stop; those that have not by then sleep in the kernel where nothing reaches them."""
+
+SNAPSHOT_STACK_BYTES = 256 << 10
+"""Of each thread's stack, from its stack pointer on, while a live process stands. Deep stacks are asked for again."""
+
+SNAPSHOT_DATA_BYTES = 16 << 20
+"""A mapping with a module's variables that is bigger is read only where the analysis asks for it."""
+
+SNAPSHOT_BYTES = 512 << 20
+"""Of a live process altogether: 20,000 stacks of 16 KiB that are in use, and what the analysis walks."""
+
+SNAPSHOT_ROUNDS = 4
+"""A live process is stopped at most so often; each time all that the analysis asked for before is read in one moment."""
+
+MARKED_STACK_BYTES = 2 << 10
+"""Of each thread's stack, from its stack pointer on: equal in two looks where the thread did not move."""
+
+LOOKS_APART_SECONDS = 0.5
+"""Two looks that are nearer call nothing stuck but what one of them proves alone."""

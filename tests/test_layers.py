@@ -26,7 +26,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("analysis",),
     ("detectors", "report"),
     ("engine", "explanations"),
-    ("jobs", "triage"),
+    ("jobs", "triage", "compare"),
     ("api",),
     ("front",),
     ("dumpwalk", "__main__"),

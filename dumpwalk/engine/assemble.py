@@ -156,7 +156,7 @@ def _threads(facts: Facts, frames: Frames) -> Tuple[Tuple[model.Thread, ...], Tu
                 tid_source=thread.tid_source,
                 name=thread.name,
                 state=state,
-                wait=model.Wait(wait.kind, hexadecimal(wait.word), lock) if wait and wait.kind else None,
+                wait=model.Wait(wait.kind, hexadecimal(wait.word), lock, wait.timed) if wait and wait.kind else None,
                 group=ids[key],
                 frames=shown,
                 managed=_managed(facts.managed, record, names.get(record.address))

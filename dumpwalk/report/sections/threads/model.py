@@ -35,6 +35,8 @@ class Wait:
     """The word or object it waits on."""
     lock: Optional[Address]
     """locks[].address, when the wait is for a lock."""
+    timed: bool = False
+    """It gives up by itself after a time."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ WORDS = {
     "Wait.kind": "mutex, condition, futex, timed-wait, sleep, poll, read, syscall, ...: what the system call is for.",
     "Wait.address": "The word or object that is waited on.",
     "Wait.lock": "locks[].address, when the wait is for a lock.",
+    "Wait.timed": "It gives up by itself after a time.",
     "Managed.id": "Managed thread id.",
     "Managed.address": "The runtime's thread object.",
     "Managed.mode": "cooperative or preemptive.",

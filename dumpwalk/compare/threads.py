@@ -1,0 +1,103 @@
+"""Which threads moved between two looks."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from dumpwalk.compare.model import Motion, ThreadMotion
+from dumpwalk.report.model import Frame, Report, Thread
+from dumpwalk.report.sections.movement.model import Movement, ThreadMark
+
+
+def motions(first: Report, second: Report) -> List[ThreadMotion]:
+    """One for each thread of either look, those of the second in its order."""
+    before = {t.tid: t for t in first.threads if t.tid is not None}
+    marks = _marks(first), _marks(second)
+    found = []
+    for thread in second.threads:
+        earlier = before.pop(thread.tid, None) if thread.tid is not None else None
+        if earlier is None:
+            motion: Motion = "new" if thread.tid is not None else "unknown"
+            what = (
+                "made between the two looks"
+                if thread.tid is not None
+                else "has no number by which to find it in the first look"
+            )
+            found.append(ThreadMotion(thread.index, None, thread.tid, _name(thread), motion, what))
+            continue
+        pair = marks[0].get(earlier.index), marks[1].get(thread.index)
+        motion, what = compared(earlier, thread, *pair)
+        ran = _ran(*pair, _stops(second))
+        if ran and motion in ("still", "unknown"):
+            motion, what = "moved", f"is where it was ({place(thread.frames)}), but ran in between"
+        elif ran is False and motion == "unknown":
+            motion, what = "still", f"did not run between the looks ({place(thread.frames)})"
+        found.append(ThreadMotion(thread.index, earlier.index, thread.tid, _name(thread), motion, what, ran))
+    for earlier in before.values():
+        found.append(
+            ThreadMotion(None, earlier.index, earlier.tid, _name(earlier), "ended", "ended between the two looks")
+        )
+    return found
+
+
+def compared(
+    earlier: Thread, later: Thread, mark: Optional[ThreadMark], other: Optional[ThreadMark]
+) -> Tuple[Motion, str]:
+    """How a thread moved, and in words."""
+    where = place(later.frames)
+    same_frames = [f.pc for f in earlier.frames] == [f.pc for f in later.frames]
+    if not same_frames or not later.frames:
+        if not earlier.frames or not later.frames:
+            return "unknown", "one of the looks has no stack of it"
+        callers = [f.pc for f in earlier.frames[1:]] == [f.pc for f in later.frames[1:]]
+        if callers and _function(earlier.frames[0]) == _function(later.frames[0]) is not None:
+            return "turning", f"stays in {where}; its callers did not move"
+        return "moved", f"was in {place(earlier.frames)}, is in {where}"
+    if mark is None or other is None or None in (mark.registers, other.registers, mark.stack, other.stack):
+        return "unknown", f"the same frames ({where}); registers or stack words are not in both looks"
+    if (mark.registers, mark.stack) == (other.registers, other.stack):
+        return "still", f"registers, stack words and frames are equal ({where})"
+    if later.state == "waiting" and earlier.state == "waiting":
+        return (
+            "unknown",
+            f"waits in the same place ({where}); words on its stack changed, so it may have left and come back",
+        )
+    return "turning", f"stays in {where}; registers or stack words changed"
+
+
+def _ran(mark: Optional[ThreadMark], other: Optional[ThreadMark], stops: int) -> Optional[bool]:
+    """Whether the kernel switched it in and out between the looks, beyond what the stops themselves make."""
+    if mark is None or other is None or mark.switches is None or other.switches is None:
+        return None
+    return other.switches - mark.switches > _SWITCHES_OF_A_STOP * (stops + 1)
+
+
+_SWITCHES_OF_A_STOP = 3
+"""Interrupted, stopped, and asleep again in the system call that is entered once more."""
+
+
+def _stops(report: Report) -> int:
+    movement = report.of(Movement)
+    return (movement.stops or 0) if movement is not None else 0
+
+
+def place(frames: Sequence[Frame]) -> str:
+    """The innermost frame of the program's own or the runtime's managed code, else the innermost one, by name."""
+    named = next((f for f in frames if f.kind == "managed" and f.function), None)
+    chosen = named or next((f for f in frames if f.function), None)
+    if chosen is not None:
+        return str(chosen.function)
+    return f"{frames[0].module or 'code'} at {frames[0].pc}" if frames else "no frame"
+
+
+def _function(frame: Frame) -> Optional[Tuple[Optional[str], str]]:
+    return (frame.module, frame.function) if frame.function else None
+
+
+def _name(thread: Thread) -> Optional[str]:
+    return (thread.managed.name if thread.managed is not None else None) or thread.name
+
+
+def _marks(report: Report) -> Dict[int, ThreadMark]:
+    movement = report.of(Movement)
+    return {m.thread: m for m in movement.marks} if movement is not None else {}

@@ -1,0 +1,182 @@
+"""Stuck or slow: two looks at real processes, by their cores and by saved reports."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Callable, Dict, NamedTuple, Tuple
+
+import pytest
+
+from dumpwalk.compare.judge import compare
+from dumpwalk.report.json_format import from_dict
+from dumpwalk.report.sections.movement.model import Movement
+from fixtures import dump, native_live
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.live
+SECONDS = 1.8
+
+
+class Looks(NamedTuple):
+    first: Path
+    second: Path
+    threads: Dict[str, int]
+    lock: int
+
+
+Look = Callable[[str], Looks]
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
+    """Two gcore cores of programs/turns in a mode, SECONDS apart, made once."""
+    folder = tmp_path_factory.mktemp("looks")
+    made: Dict[str, Looks] = {}
+
+    def of(mode: str) -> Looks:
+        if mode not in made:
+            with native_live.running("turns", [mode]) as live:
+                first = dump.gcore(live.pid, folder / f"{mode}.1.core")
+                time.sleep(SECONDS)
+                second = dump.gcore(live.pid, folder / f"{mode}.2.core")
+                made[mode] = Looks(first, second, dict(live.threads), live.locks["turn_lock"])
+        return made[mode]
+
+    return of
+
+
+def dumpwalk(*arguments: object) -> subprocess.CompletedProcess:
+    argv = [sys.executable, "-m", "dumpwalk", *map(str, arguments)]
+    return subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def compared(looks: Looks) -> Tuple[int, Dict[str, Any]]:
+    """Each core is analysed once for all tests."""
+    for core in (looks.first, looks.second):
+        if core not in _REPORTS:
+            _REPORTS[core] = json.loads(dumpwalk("analyze", core, "-f", "json").stdout)
+    found = compare(from_dict(_REPORTS[looks.first]), from_dict(_REPORTS[looks.second]))
+    return found.verdict.exit_code, json.loads(json.dumps(asdict(found)))
+
+
+_REPORTS: Dict[Path, Dict[str, Any]] = {}
+
+
+def motion_by_tid(comparison: Dict[str, Any]) -> Dict[int, str]:
+    return {t["tid"]: t["motion"] for t in comparison["threads"]}
+
+
+def test_an_owner_that_did_not_move_is_stuck_with_all_who_wait(look: Look) -> None:
+    looks = look("stuck")
+    code, found = compared(looks)
+    assert (code, found["verdict"]["status"]) == (10, "stuck")
+    assert found["verdict"]["line"].startswith("dumpwalk-compare: stuck: ")
+    (group,) = found["groups"]
+    tids = {t["thread"]: t["tid"] for t in found["threads"]}
+    assert {tids[i] for i in group["threads"]} == set(looks.threads.values())
+    assert group["locks"] == [f"0x{looks.lock:x}"]
+    (lock,) = found["locks"]
+    assert lock["motion"] == "held" and tids[lock["owner"]] == looks.threads["owner"] and len(lock["waiting"]) == 4
+    assert set(motion_by_tid(found).values()) == {"still"}
+    assert found["seconds"] > SECONDS / 2
+
+
+def test_its_healthy_twin_takes_turns(look: Look) -> None:
+    looks = look("turns")
+    code, found = compared(looks)
+    assert found["verdict"]["status"] in ("moving", "unknown") and code in (0, 12)
+    assert not [g for g in found["groups"] if g["status"] == "stuck"]
+    moved = [t for t in found["threads"] if t["motion"] == "moved"]
+    assert moved or found["locks"][0]["motion"] != "changed"
+
+
+def test_an_owner_that_computes_cannot_be_told_from_one_that_never_ends(look: Look) -> None:
+    looks = look("busy")
+    code, found = compared(looks)
+    assert (code, found["verdict"]["status"]) == (12, "unknown")
+    assert motion_by_tid(found)[looks.threads["busy-owner"]] in ("turning", "still")
+    assert "look the same" in found["groups"][0]["facts"][-1] or "given a processor" in found["groups"][0]["facts"][-1]
+
+
+def test_an_owner_that_lets_go_moves(look: Look) -> None:
+    looks = look("lets-go")
+    code, found = compared(looks)
+    assert (code, found["verdict"]["status"]) == (0, "moving")
+    assert motion_by_tid(found)[looks.threads["owner"]] == "moved"
+    assert found["locks"][0]["motion"] == "released" or found["locks"] == []
+
+
+def test_a_core_and_a_saved_report_give_the_same_answer_in_every_format(look: Look, tmp_path: Path) -> None:
+    looks = look("stuck")
+    compared(looks)
+    saved = tmp_path / "early.json"
+    saved.write_text(json.dumps(_REPORTS[looks.first]))
+    done = dumpwalk(
+        "compare", saved, looks.second, "-o", tmp_path / "c.md", "-o", tmp_path / "c.html", "-o", tmp_path / "c.json"
+    )
+    assert done.returncode == 10 and done.stdout.startswith("STUCK  Threads ")
+    assert done.stdout.rstrip().splitlines()[-1].startswith("dumpwalk-compare: stuck: ")
+    assert "**STUCK**" in (tmp_path / "c.md").read_text()
+    page = (tmp_path / "c.html").read_text()
+    assert '<b class="stuck">STUCK</b>' in page and "://" not in page
+    assert json.loads((tmp_path / "c.json").read_text())["verdict"] == compared(looks)[1]["verdict"]
+
+
+def test_other_processes_and_other_files_are_refused_with_the_difference(look: Look, tmp_path: Path) -> None:
+    stuck, busy = look("stuck"), look("busy")
+    for looks in (stuck, busy):
+        compared(looks)
+    early, late = tmp_path / "early.json", tmp_path / "late.json"
+    early.write_text(json.dumps(_REPORTS[stuck.first]))
+    late.write_text(json.dumps(_REPORTS[busy.second]))
+    done = dumpwalk("compare", early, late)
+    assert done.returncode == 2 and "not of one process: the process ids are " in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stdout == ""
+    done = dumpwalk("compare", stuck.first, stuck.first)
+    assert done.returncode == 2 and "the same file" in done.stderr
+    no_report = tmp_path / "x.json"
+    no_report.write_text("{}")
+    done = dumpwalk("compare", no_report, stuck.second)
+    assert done.returncode == 1 and "no report of one core" in done.stderr
+    done = dumpwalk("compare", stuck.first, stuck.second, "-o", tmp_path / "x.dot")
+    assert done.returncode == 2 and ".json .md .html .txt" in done.stderr
+
+
+def test_looks_too_near_call_nothing_stuck(look: Look) -> None:
+    looks = look("stuck")
+    compared(looks)
+    first, second = (from_dict(_REPORTS[core]) for core in (looks.first, looks.second))
+    movement = first.of(Movement)
+    assert movement is not None and movement.taken is not None
+    early = datetime.fromisoformat(movement.taken) + timedelta(seconds=0.1)
+    near = json.loads(json.dumps(_REPORTS[looks.second]))
+    near["movement"]["taken"] = early.isoformat()
+    result = compare(first, from_dict(near))
+    assert second.verdict.status == "inconclusive" and (result.verdict.exit_code, result.verdict.status) == (
+        12,
+        "unknown",
+    )
+    assert "too short" in " ".join(fact for group in result.groups for fact in group.facts)
+
+
+def test_a_thread_that_ran_is_not_still(look: Look) -> None:
+    """Live looks count how often the kernel switched a thread: equal stacks do not hide that it went and came back."""
+    looks = look("stuck")
+    compared(looks)
+    first, second = (json.loads(json.dumps(_REPORTS[core])) for core in (looks.first, looks.second))
+    owner = next(t["index"] for t in second["threads"] if t["tid"] == looks.threads["owner"])
+    for report, switches in ((first, 10), (second, 11)):
+        report["movement"]["stops"] = 1
+        for mark in report["movement"]["marks"]:
+            mark["switches"] = switches
+    assert compare(from_dict(first), from_dict(second)).verdict.status == "stuck"
+    next(m for m in second["movement"]["marks"] if m["thread"] == owner)["switches"] = 60
+    found = compare(from_dict(first), from_dict(second))
+    assert found.verdict.status == "moving"
+    assert next(t for t in found.threads if t.thread == owner).motion == "moved"
