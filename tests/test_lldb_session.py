@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, List
 
 import pytest
 
@@ -307,7 +307,7 @@ def test_the_session_is_left_as_it_was(name: str, tmp_path: Path) -> None:
 # --- outside of lldb: the Python interface
 
 
-def _python(code: str) -> Dict[str, Any]:
+def _python(code: str) -> Any:
     argv = [sys.executable, "-c", code]
     done = subprocess.run(
         argv, cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

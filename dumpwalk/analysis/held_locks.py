@@ -22,7 +22,7 @@ from dumpwalk.coreclr.locks.held_managed import held_by
 from dumpwalk.coreclr.locks.held_native import HeldNative, NativeSearch, find_held, taken_in
 from dumpwalk.coreclr.locks.names import by_function
 from dumpwalk.coreclr.runtime_view import RuntimeView
-from dumpwalk.locks.state import LockState
+from dumpwalk.locks.state import LockState, Sort
 
 AREA = "held-locks"
 
@@ -78,7 +78,7 @@ def _native(facts: Facts, one: HeldNative) -> LockState:
     if name is None and one.is_crst and where:
         name = by_function(where)
         source = "caller" if name is not None else None
-    kind = state.kind or ("crst" if one.is_crst else None)
+    kind: Optional[Sort] = state.kind or ("crst" if one.is_crst else None)
     return replace(state, kind=kind, note=note, name=name, name_source=source, owner_tid=None, more_owners=owners)
 
 

@@ -10,7 +10,7 @@ from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.locks import names as lock_names
 from dumpwalk.coreclr.managed_threads import ManagedThreads
-from dumpwalk.locks.state import LockState
+from dumpwalk.locks.state import LockState, Sort
 from dumpwalk.locks.waits import Wait
 
 _STORE_LOCK = 0x10
@@ -28,7 +28,7 @@ def lock_facts(
     """One row for each lock that somebody waits for, that a kind of locks found, and for the cache's own; by address."""
     rows: Dict[int, LockFact] = {}
 
-    def row(state: LockState, kind: str) -> LockFact:
+    def row(state: LockState, kind: Sort) -> LockFact:
         known = rows.get(state.address)
         if known is None:
             known = LockFact(state, state.name, state.name_source, kind, _holders(threads, state), note=state.note)
@@ -42,7 +42,7 @@ def lock_facts(
         row(state, state.kind or _system_kind(state))
     for wait in waits:
         if wait.lock is not None:
-            kind = "crst" if wait.is_crst else (wait.lock.kind or _system_kind(wait.lock))
+            kind: Sort = "crst" if wait.is_crst else (wait.lock.kind or _system_kind(wait.lock))
             row(wait.lock, kind).waiters.append(wait)
     for lock in rows.values():
         if lock.name is None:
@@ -73,7 +73,7 @@ def _grade_owners(process: Process, rows: Dict[int, LockFact]) -> None:
         )
 
 
-def _system_kind(state: LockState) -> str:
+def _system_kind(state: LockState) -> Sort:
     return "pal" if state.implementation.startswith("pal") else "pthread"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
@@ -19,7 +19,7 @@ from dumpwalk.coreclr.threadpool.pool import Pool
 from dumpwalk.coreclr.threadpool.release import Held
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import Reading
-from dumpwalk.locks.state import LockState, Owner
+from dumpwalk.locks.state import LockState, Named, Owner, Sort
 from dumpwalk.locks.waits import Wait
 
 
@@ -39,10 +39,8 @@ class LockFact:
 
     state: LockState
     name: Optional[str]
-    name_source: Optional[str]
-    """symbol, member (of a known object), caller (the function above Enter), or None."""
-    kind: str
-    """crst, pthread, pal-critical-section."""
+    name_source: Optional[Named]
+    kind: Sort
     holders: Tuple[Holder, ...] = ()
     waiters: List[Wait] = field(default_factory=list)
     note: Optional[str] = None
@@ -72,11 +70,14 @@ class LockFact:
         return bool(self.state.locked and self.holders and all(h.gone for h in self.holders))
 
 
+Reason = Literal["owner-unknown", "unexplained-wait", "not-captured", "other-runtime"]
+
+
 @dataclass(frozen=True)
 class Unsettled:
-    """Waits of one sort that nothing settles (unexplained.py). `reason` is owner-unknown, unexplained-wait or not-captured."""
+    """Waits of one sort that nothing settles (unexplained.py)."""
 
-    reason: str
+    reason: Reason
     what: str
     """What they wait for, in words, with its address where they wait for one thing."""
     waits: List[Wait] = field(default_factory=list)

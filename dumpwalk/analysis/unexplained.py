@@ -8,7 +8,7 @@ variable, an idle worker's queue. All others are here, grouped by what is known 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, Final, List, Optional, Set, Tuple
 
 from dumpwalk.analysis import owner_doubts
 from dumpwalk.analysis.facts import Answers, Unsettled
@@ -22,8 +22,10 @@ from dumpwalk.locks.state import LockState
 from dumpwalk.locks.syscalls import futex_command
 from dumpwalk.locks.waits import Wait
 
-OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED = "owner-unknown", "unexplained-wait", "not-captured"
-OTHER_RUNTIME = "other-runtime"
+OWNER_UNKNOWN: Final = "owner-unknown"
+UNKNOWN_KIND: Final = "unexplained-wait"
+NOT_CAPTURED: Final = "not-captured"
+OTHER_RUNTIME: Final = "other-runtime"
 _FUTEX_KINDS = ("futex", "condition")
 _FOREIGN_LOCKS = {
     "file-lock": "a lock of a file, whose holder may be another process",

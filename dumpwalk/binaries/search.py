@@ -15,6 +15,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Ty
 from dumpwalk.binaries.index import Identity, ModuleIndex, identity_of
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.memory import FileMemory
+from dumpwalk.core.vocabulary import MatchStatus
 from dumpwalk.errors import DumpwalkError
 from dumpwalk.images import elf_image, macho_image
 from dumpwalk.images.image_memory import ImageMemory, open_regular
@@ -26,7 +27,7 @@ _DELETED = " (deleted)"
 class Match(NamedTuple):
     file: Optional[str]
     """The file to use; set for `matched` only."""
-    match: str
+    match: MatchStatus
     """matched, mismatched (only files of other builds), missing (no file), unverified (nothing to compare by)."""
     build_id: Optional[str]
     """The image's, lower-case hex."""

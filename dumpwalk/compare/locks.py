@@ -14,7 +14,7 @@ Pairs = Dict[int, int]
 def motions(first: Report, second: Report, pairs: Pairs) -> List[LockMotion]:
     """One for each lock of either look that is held or waited for. A lock is one by kind and address; an object that the
     collector moved is found again by its type, owner and waiters, where only one fits."""
-    before = {(lock.kind, lock.address): lock for lock in first.locks}
+    before: Dict[Tuple[str, str], Lock] = {(lock.kind, lock.address): lock for lock in first.locks}
     found = []
     for lock in second.locks:
         earlier = before.pop((lock.kind, lock.address), None) or _moved(lock, before, pairs)

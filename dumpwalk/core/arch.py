@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
+from dumpwalk.core.vocabulary import ArchName
+
 
 @dataclass(frozen=True)
 class Arch:
-    name: str
+    name: ArchName
     pc: str
     sp: str
     fp: str

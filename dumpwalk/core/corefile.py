@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence, Tuple
 
+from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer, TidSource
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -30,7 +32,7 @@ class CoreThread:
     """One thread as the core records it, in the order of the file (lldb's index id is position + 1)."""
 
     tid: Optional[int]
-    tid_source: str
+    tid_source: TidSource
     """os (the kernel's id), createdump (THREADINFO), synthetic (a position: no claim may rest on it)."""
     registers: Mapping[str, int]
     """General registers under lldb's names: rax..r15 rip rsp rbp rflags, or x0..x28 fp lr sp pc; Linux x64 adds orig_rax."""
@@ -56,16 +58,16 @@ class CoreFile:
     file: str
     """The plain file to read: the same, or the decompressed copy."""
     size_bytes: int
-    format: str
+    format: Format
     """elf or mach-o."""
-    arch: str
+    arch: ArchName
     """x86_64 or aarch64."""
-    os: str
+    os: Os
     """linux or macos."""
     pid: Optional[int]
-    producer: str
+    producer: Producer
     """createdump, kernel, gcore, lldb or unknown."""
-    kind: str
+    kind: DumpKind
     """full, heap, mini, triage or unknown."""
     truncated: bool
     missing_bytes: int

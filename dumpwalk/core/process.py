@@ -13,6 +13,7 @@ from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.numbering import Numbering, read_numbering
+from dumpwalk.core.vocabulary import MatchStatus, NameSource, Os, TidSource, Trust, Unwinder
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Module:
     end: Optional[int]
     build_id: Optional[str]
     file: Optional[str]
-    match: str
+    match: MatchStatus
 
     @property
     def name(self) -> str:
@@ -71,14 +72,14 @@ class Frame:
     module: Optional[Module]
     function: Optional[str]
     offset: Optional[int]
-    name_source: str
-    trust: str
+    name_source: NameSource
+    trust: Trust
     managed: bool
     """In executable memory that belongs to no module: code the JIT made, or a stub."""
     registers: FrameRegisters
     sp: Optional[int]
     """The stack pointer in this frame (of frame 0 the thread's own); None where the unwinder cannot tell."""
-    unwinder: str
+    unwinder: Unwinder
     """Who found it: lldb, or dumpwalk itself."""
 
     @property
@@ -95,7 +96,7 @@ class Frame:
 class Thread:
     index: int
     tid: Optional[int]
-    tid_source: str
+    tid_source: TidSource
     registers: Mapping[str, int]
     """Frame 0's general registers, from the core."""
     signal: Optional[int]
@@ -161,7 +162,7 @@ class Unwinding(Protocol):
 @dataclass
 class Process:
     arch: Arch
-    os: str
+    os: Os
     pid: Optional[int]
     threads: List[Thread]
     modules: List[Module]

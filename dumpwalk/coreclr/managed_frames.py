@@ -8,13 +8,13 @@ interrupted stands at its own address, as the innermost one does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Final, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.words import Unknown
 
-METADATA = "metadata"
+METADATA: Final = "metadata"
 """The name_source of such a frame."""
 _SIGNAL_RETURN = ("__restore_rt", "_sigtramp", "__kernel_rt_sigreturn")
 _REASONS = 8

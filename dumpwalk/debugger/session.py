@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.process import Module
+from dumpwalk.core.vocabulary import MatchStatus
 from dumpwalk.errors import DebuggerFailed
 
 _SETTINGS = (
@@ -224,7 +225,7 @@ class LldbSession:
                 if self.core.os == "linux"
                 else self._text_end(loaded, image)
             )
-        state = match.match if loaded is not None or match.match != "matched" else "unverified"
+        state: MatchStatus = match.match if loaded is not None or match.match != "matched" else "unverified"
         return Module(
             path=image.path,
             base=image.base,

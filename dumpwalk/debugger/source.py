@@ -11,6 +11,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Module, Process, SymbolSource, Thread, Unwinding
+from dumpwalk.core.vocabulary import Os
 from dumpwalk.debugger.memory import CheckedMemory
 from dumpwalk.debugger.stacks import Unwinder
 from dumpwalk.images.image_memory import ImageMemory
@@ -21,7 +22,7 @@ class Source:
 
     def __init__(
         self,
-        system: str,
+        system: Os,
         arch: Arch,
         memory: Memory,
         core: Optional[CoreFile] = None,

@@ -16,6 +16,7 @@ from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol
 from dumpwalk.core.unwind import strip_pac
+from dumpwalk.core.vocabulary import NameSource, Trust
 from dumpwalk.images.elf_image import sizeless_functions
 from dumpwalk.unwinding.code_rules import CodeRules
 from dumpwalk.unwinding.completion import Completion
@@ -24,7 +25,7 @@ from dumpwalk.unwinding.stack import Resume, StackUnwinder, Step
 
 _NO_ADDRESS = 0xFFFFFFFFFFFFFFFF
 
-Name = Tuple[Optional[str], Optional[int], str]
+Name = Tuple[Optional[str], Optional[int], NameSource]
 """(function, its start address, name source)."""
 
 
@@ -107,7 +108,7 @@ class _Place(NamedTuple):
     module: Optional[Module]
     function: Optional[str]
     offset: Optional[int]
-    name_source: str
+    name_source: NameSource
     managed: bool
 
 
@@ -176,7 +177,7 @@ class Unwinder:
                 place = self._places[pc] = self._place(frame, pc)
             if index and not place.module and not self.is_code(place.pc):
                 break  # a frame pointer that was none led there
-            trust = "cfi" if index else "context"
+            trust: Trust = "cfi" if index else "context"
             here = frame.GetSP()
             if here != _NO_ADDRESS:
                 sp = here

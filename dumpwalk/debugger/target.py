@@ -19,6 +19,7 @@ from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, Process, Symbol, Thread
+from dumpwalk.core.vocabulary import MatchStatus, Os
 from dumpwalk.debugger.core_path import core_paths
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
 from dumpwalk.debugger.proc_syscall import add_system_calls
@@ -291,12 +292,12 @@ def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None
     return source.process(threads, modules, symbols, live and len(threads) < limits.THREADS, _version(lldb), unwinder)
 
 
-def _platform(target: Any) -> Tuple[str, str]:
+def _platform(target: Any) -> Tuple[Os, str]:
     """(os, arch) from the triple: `x86_64-pc-linux-gnu`, `x86_64--linux`, `arm64-apple-macosx14.0.0`."""
     triple = target.GetTriple() or ""
     name = _ARCHES.get(triple.split("-")[0], "")
-    system = "linux" if "-linux" in triple else ("macos" if "-apple-" in triple else "")
-    if (system, name) not in ARCHES:
+    system: Optional[Os] = "linux" if "-linux" in triple else "macos" if "-apple-" in triple else None
+    if system is None or (system, name) not in ARCHES:
         raise NotACore(f"The target's platform is {triple or 'not known'}; processes of Linux and macOS are analysed.")
     return system, name
 
@@ -351,7 +352,7 @@ def _described(lldb: Any, target: Any, module: Any, base: int, memory: Memory, s
     path = str(spec if spec.GetFilename() else module.GetFileSpec())
     file, uuid = _file_of(module), _uuid(module)
     held = _memory_id(memory, base, system)
-    match = "unverified"
+    match: MatchStatus = "unverified"
     if held and uuid and file:
         match = "matched" if _same_build(uuid, held) else "mismatched"
     end = _end_of(lldb, target, module, base, system)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import IO, List, Optional, Tuple
+from typing import IO, Dict, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile, CoreImage, Segment, held_bytes
 from dumpwalk.core.memory import FileMemory, Memory
+from dumpwalk.core.vocabulary import ArchName
 from dumpwalk.dump import elf_notes
 from dumpwalk.dump import origin as core_writer
 from dumpwalk.dump.segments import lay_out
@@ -22,7 +23,7 @@ from dumpwalk.images.elf import PHDR, PT_LOAD, PT_NOTE, ProgramHeader, rows_of
 from dumpwalk.images.elf_memory import memory_build_id, memory_image_end
 
 _EHDR = struct.Struct("<HHIQQQIHHHHHH")
-_MACHINES = {62: "x86_64", 183: "aarch64"}
+_MACHINES: Dict[int, ArchName] = {62: "x86_64", 183: "aarch64"}
 _OTHER_MACHINES = {3: "32-bit x86", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390x", 40: "32-bit ARM",
                    243: "RISC-V", 258: "LoongArch"}  # fmt: skip
 _ET_CORE = b"\x04\0"
@@ -105,7 +106,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
     )
 
 
-def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[str, List[ProgramHeader], int]:
+def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, List[ProgramHeader], int]:
     """(arch, program headers as far as the file has them, where their table should end)."""
     stream.seek(0)
     ident = stream.read(64)

@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreThread
+from dumpwalk.core.vocabulary import TidSource
 from dumpwalk.images.elf import Bytes, notes
 
 NT_PRSTATUS = 1
@@ -127,7 +128,7 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
                 (signal,) = struct.unpack_from("<H", body, 12)
                 (tid,) = struct.unpack_from("<i", body, 32)
                 values = _Registers(positions, bytes(body[_PRSTATUS_REGISTERS:whole]))
-                source = "os" if tid > 0 else "synthetic"
+                source: TidSource = "os" if tid > 0 else "synthetic"
                 into.threads.append(CoreThread(tid if tid > 0 else None, source, values, signal or None))
             elif kind == NT_PRPSINFO and len(body) >= 56:
                 pid, parent = struct.unpack_from("<ii", body, 24)

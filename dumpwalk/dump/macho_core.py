@@ -16,14 +16,15 @@ from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile, Segment
 from dumpwalk.core.memory import FileMemory
+from dumpwalk.core.vocabulary import ArchName, Producer
 from dumpwalk.dump import macho_notes
 from dumpwalk.dump import origin as core_writer
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore, Unreadable
 from dumpwalk.images.macho_images import list_images
 
-_CPUS = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
-_SUBTYPES = {"x86_64": (3, 4, 8), "aarch64": (0, 1, 2)}
+_CPUS: Dict[int, ArchName] = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
+_SUBTYPES: Dict[ArchName, Tuple[int, ...]] = {"x86_64": (3, 4, 8), "aarch64": (0, 1, 2)}
 """x86_64: ALL, ARCH1, H; arm64: ALL, V8, E. The top byte holds capability bits."""
 _MH_CORE = 4
 _LC_THREAD, _LC_SEGMENT_64, _LC_NOTE = 0x4, 0x19, 0x31
@@ -96,7 +97,7 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
     finally:
         memory.close()
     createdump = told is not None or diag != core_writer.DiagInfo()
-    producer = "createdump" if createdump else "lldb" if parts.notes else "unknown"
+    producer: Producer = "createdump" if createdump else "lldb" if parts.notes else "unknown"
     if told is not None and told.cut:
         sentences.append("createdump's list of thread ids is cut")
     return CoreFile(
@@ -124,7 +125,7 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
     )
 
 
-def _load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[str, Iterator[_Command], int]:
+def _load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, Iterator[_Command], int]:
     """(arch, the load commands, the file position behind them)."""
     stream.seek(0)
     header = stream.read(32)
@@ -156,7 +157,7 @@ def _load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[str, Iterat
     return arch, walk(), 32 + length
 
 
-def _sort(path: str, arch: str, commands: Iterator[_Command], size: int, expected: int) -> _Parts:
+def _sort(path: str, arch: ArchName, commands: Iterator[_Command], size: int, expected: int) -> _Parts:
     registers: List[Dict[str, int]] = []
     segments: List[Segment] = []
     notes: List[Tuple[str, int, int]] = []
@@ -192,7 +193,7 @@ def _sort(path: str, arch: str, commands: Iterator[_Command], size: int, expecte
     return _Parts(registers, segments, notes, expected, thread_limit)
 
 
-def _thread(path: str, arch: str, body: memoryview) -> Dict[str, int]:
+def _thread(path: str, arch: ArchName, body: memoryview) -> Dict[str, int]:
     """General registers of one LC_THREAD; empty when it has no state of this machine."""
     position, values = 8, {}  # type: int, Dict[str, int]
     while position + 8 <= len(body):

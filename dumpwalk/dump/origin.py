@@ -15,6 +15,7 @@ from typing import List, Optional, Sequence, Tuple
 from dumpwalk.core.corefile import CoreThread, Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.signals import is_fault, name_of
+from dumpwalk.core.vocabulary import DumpKind, Producer
 from dumpwalk.dump.elf_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, ElfNotes
 
 DIAGINFO_LINUX = (0x7FFFFFF10000,)
@@ -27,7 +28,7 @@ _SI_USER, _SI_TKILL = 0, -6
 _SIGTRAP = 5
 
 
-def elf_producer(told: ElfNotes, memory: Memory) -> str:
+def elf_producer(told: ElfNotes, memory: Memory) -> Producer:
     """createdump, kernel, gcore or unknown.
 
     - createdump: its DIAGINFO region, which 3.1 lacks, or the order PRPSINFO, AUXV, FILE, PRSTATUS of all versions.
@@ -87,7 +88,7 @@ class Crash:
     sentences: List[str] = field(default_factory=list)
 
 
-def crash(told: ElfNotes, producer: str, pid: Optional[int]) -> Crash:
+def crash(told: ElfNotes, producer: Producer, pid: Optional[int]) -> Crash:
     """Whether a thread's own signal made the dump, from NT_SIGINFO and the writer's habits.
 
     Kernel: the first thread is the one that died; a signal that another process sent (SI_USER, other pid) is no crash.
@@ -118,7 +119,7 @@ def crash(told: ElfNotes, producer: str, pid: Optional[int]) -> Crash:
 
 def memory_kind(
     segments: Sequence[Segment], threads: Sequence[CoreThread], file_bytes: Tuple[int, int], stack_register: str
-) -> str:
+) -> DumpKind:
     """full, heap, mini or unknown, from which memory has bytes.
 
     - mini: stacks are captured from the page of the stack pointer upwards and no lower (createdump's GetThreadStack);

@@ -10,6 +10,7 @@ from dumpwalk.analysis.facts import Facts, Holder, LockFact
 from dumpwalk.analysis.held_locks import HeldLocks
 from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
+from dumpwalk.core.vocabulary import FrameKind
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.locks.crst_levels import crst_type
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
@@ -101,7 +102,7 @@ class Frames:
         """What a frame is that has no name."""
         return None if not frame.managed else "stub" if frame.pc in self._stubs else "managed code"
 
-    def _kind(self, frame: core_process.Frame) -> str:
+    def _kind(self, frame: core_process.Frame) -> FrameKind:
         if frame.pc in self._stubs or (frame.function or "").startswith("IL_STUB"):
             return "stub"
         return "managed" if frame.managed else "native"

@@ -44,6 +44,16 @@ class Sighting:
 Numbering = Literal["os-tid", "managed-id", "thread-address"]
 """What the number of an owner is: the kernel's id, the runtime's, or the address of the runtime's Thread object."""
 Holding = Literal["exclusive", "shared", "upgradeable", "initialising"]
+Implementation = Literal[
+    "glibc-mutex", "musl-mutex", "apple-mutex", "glibc-rwlock", "musl-rwlock", "spinlock", "pal-critical-section",
+    "pal-mutex", "sync-block", "thin-lock", "system-threading-lock", "reader-writer-lock-slim", "list-lock-entry",
+    "spin-lock",
+]  # fmt: skip
+"""Whose words a lock is made of."""
+Sort = Literal["crst", "pal", "pthread", "monitor", "lock", "rwlock", "class-init", "mutex", "spinlock"]
+"""What a lock is to a program: the report's locks[].kind."""
+Named = Literal["symbol", "member", "caller"]
+"""Where a lock's name comes from: a symbol, its place in a known object, the function above the one that enters it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class LockState:
     """`address` is the lock the program knows (a Crst's lock, a mutex); `mutex` the pthread mutex in it."""
 
     address: int
-    implementation: str
+    implementation: Implementation
     locked: Optional[bool]
     owner_tid: Optional[int]
     recursion: Optional[int]
@@ -83,10 +93,10 @@ class LockState:
     words: List[Word] = field(default_factory=list)
     more_owners: Tuple[Owner, ...] = ()
     """Owners that `owner_tid` does not tell: others beside it, or those named by another number."""
-    kind: Optional[str] = None
+    kind: Optional[Sort] = None
     """The report's locks[].kind, from the kind that read it; None for a lock of the system, which is told by how it is used."""
     name: Optional[str] = None
-    name_source: Optional[str] = None
+    name_source: Optional[Named] = None
     object_type: Optional[str] = None
     """Of a lock that is a managed object, or of a type that is being initialised: the type's name."""
     managed: bool = False

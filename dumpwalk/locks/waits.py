@@ -9,6 +9,7 @@ from dumpwalk import limits
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.core.vocabulary import ThreadState
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.state import LockState, Sighting
 from dumpwalk.locks.syscalls import SystemCall
@@ -92,8 +93,10 @@ class Wait:
         )
 
     @property
-    def state(self) -> str:
-        return {True: "waiting", False: "running", None: "unknown"}[self.call.inside]
+    def state(self) -> ThreadState:
+        if self.call.inside is None:
+            return "unknown"
+        return "waiting" if self.call.inside else "running"
 
 
 def register_candidates(

@@ -4,13 +4,13 @@ functions that dumpwalk recognised. The framework's and the C library's frames b
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Final, List, Sequence
 
 from dumpwalk.coreclr.framework import is_framework
 from dumpwalk.locks.lock_frames import LIBC_MODULES
 from dumpwalk.report.model import Frame
 
-METADATA = "metadata"
+METADATA: Final = "metadata"
 _NATIVE = 1
 """Native functions with a symbol that are told before the managed ones."""
 _FRAMEWORK = 3

@@ -13,6 +13,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module
+from dumpwalk.core.vocabulary import NameSource
 from dumpwalk.images.elf_symbols import SymbolNames, readable
 from dumpwalk.unwinding.code_rules import CodeRules, ManagedRule
 from dumpwalk.unwinding.registers import register_file
@@ -23,7 +24,7 @@ class _Place(NamedTuple):
     module: Optional[Module]
     function: Optional[str]
     offset: Optional[int]
-    name_source: str
+    name_source: NameSource
     managed: bool
 
 
@@ -82,7 +83,7 @@ class BareStacks:
         start = found.start if found is not None else self.rules.function_start(at)
         offset = pc - start if start is not None else None
         name = readable(found.name) if found is not None else None
-        source = "none" if name is None else "symbol"
+        source: NameSource = "none" if name is None else "symbol"
         place = _Place(module, name, offset, source, module is None and self.rules.is_code(pc))
         self._places[(pc, exact)] = place
         return place

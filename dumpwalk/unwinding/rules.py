@@ -11,6 +11,7 @@ import struct
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.vocabulary import Trust
 from dumpwalk.unwinding.expressions import evaluate
 from dumpwalk.unwinding.registers import RegisterFile, Values
 
@@ -33,7 +34,7 @@ class Save(NamedTuple):
 
 
 class Rule(NamedTuple):
-    trust: str
+    trust: Trust
     """cfi or unwind-info: what a frame found by it rests on."""
     cfa_register: int
     cfa_offset: int

@@ -15,6 +15,7 @@ from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.unwind import after_call, scan_for_chain, strip_pac
+from dumpwalk.core.vocabulary import Trust
 from dumpwalk.unwinding.registers import RegisterFile, Values, register_file
 from dumpwalk.unwinding.rules import Rule, Words, apply
 
@@ -57,7 +58,7 @@ class CodeMap(Protocol):
 class Step(NamedTuple):
     pc: int
     sp: int
-    trust: str
+    trust: Trust
     values: Tuple[Optional[int], ...]
     interrupted: bool
     """The pc is the next instruction (frame 0, or interrupted by a signal), not the one behind a call."""
@@ -261,7 +262,7 @@ class StackUnwinder:
             step = following
         return True
 
-    def _bare_step(self, pc: int, sp: int, fp: Optional[int], trust: str) -> Step:
+    def _bare_step(self, pc: int, sp: int, fp: Optional[int], trust: Trust) -> Step:
         values: Values = [None] * len(self.registers.names)
         values[self.registers.pc], values[self.registers.sp], values[self.registers.fp] = pc, sp, fp
         return Step(pc, sp, trust, tuple(values), False)

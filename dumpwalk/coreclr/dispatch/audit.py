@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
+from dumpwalk.core.grade import Extent
 from dumpwalk.core.memory import Memory
 from dumpwalk.coreclr.dispatch.clean_chains import NOTHING_CLEAN, Visited, take_clean
 from dumpwalk.coreclr.dispatch.element_pages import elements_from
 from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, TokenHashes, bucket_of
+from dumpwalk.coreclr.dispatch.vocabulary import DamageKind, End
 from dumpwalk.coreclr.layouts import NODE_BYTES, NODE_NEXT
 
 _NODE = struct.Struct("<4Q")
@@ -37,9 +39,7 @@ class Element(NamedTuple):
 
 @dataclass(frozen=True)
 class Termination:
-    """How the walk of one chain ended: sentinel, null, cycle, shared, misaligned, not-captured, unreadable or limit."""
-
-    kind: str
+    kind: End
     at: int
     """The pointer that ended it: the first repeated node, the bad pointer, or the sentinel."""
     length: int
@@ -66,7 +66,7 @@ class ChainCycle:
 class Damage:
     """A broken invariant; `bucket` is the chain in which it was met, `home` the bucket its key hashes to."""
 
-    kind: str
+    kind: DamageKind
     bucket: Optional[int]
     home: Optional[int]
     address: Optional[int]
@@ -106,7 +106,7 @@ class CacheWalk:
         return known
 
     @property
-    def walked(self) -> str:
+    def walked(self) -> Extent:
         return "partial" if self.unknown_buckets or self.limited else "complete"
 
 
@@ -167,7 +167,7 @@ def _walk_bucket(
     room = limits.CHAIN_NODES - result.elements
     low = high = delta = 0
     buffer: object = b""
-    kind = "sentinel"
+    kind: End = "sentinel"
     while node != sentinel:
         if node & 7 or not node:
             kind = "null" if not node else "misaligned"
@@ -221,7 +221,7 @@ def _walk_bucket(
 
 
 def record_damage(
-    result: CacheWalk, kind: str, bucket: Optional[int], home: Optional[int], address: Optional[int], detail: str
+    result: CacheWalk, kind: DamageKind, bucket: Optional[int], home: Optional[int], address: Optional[int], detail: str
 ) -> None:
     """Count a broken rule, and keep it while there is room."""
     result.damage_count += 1

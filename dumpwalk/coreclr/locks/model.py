@@ -7,7 +7,7 @@ from typing import List, Optional
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
-from dumpwalk.locks.state import LockState, Owner, Sighting, Word
+from dumpwalk.locks.state import Implementation, LockState, Owner, Sighting, Sort, Word
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,8 @@ class LockWaiter:
 class ManagedLock:
     """One lock and everyone around it."""
 
-    kind: str
-    """monitor, lock, rwlock, class-init, mutex, spinlock."""
-    implementation: str
-    """sync-block, system-threading-lock, reader-writer-lock-slim, list-lock-entry, pal-mutex, spin-lock."""
+    kind: Sort
+    implementation: Implementation
     address: int
     """The object's; of a mutex the PAL's; of a class initialiser the Crst's."""
     object: Optional[LockObject]

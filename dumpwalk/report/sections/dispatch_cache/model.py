@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.grade import Extent
+from dumpwalk.coreclr.dispatch.vocabulary import DamageKind
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class Violation:
-    kind: str
+    kind: DamageKind
     bucket: Optional[int]
     home: Optional[int]
     address: Optional[Address]
@@ -48,7 +50,7 @@ class DispatchCache:
     buckets: int
     """Buckets in use."""
     elements: int
-    walked: str
+    walked: Literal[Extent, "not-in-dump"]
     """complete, partial or not-in-dump."""
     cycles: Tuple[Cycle, ...]
     violations: Tuple[Violation, ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Dump:
     path: str
     sha256: Optional[str]
     size_bytes: Optional[int]
-    format: str
-    arch: str
-    os: str
+    format: Literal[Format, "live", "unknown"]
+    arch: ArchName
+    os: Os
     pid: Optional[int]
-    producer: str
-    kind: str
+    producer: Producer
+    kind: Literal[DumpKind, "live"]
     truncated: bool
     process_name: Optional[str] = None
     crash: Optional[Crash] = None

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.grade import Grade
+from dumpwalk.locks.state import Holding, Implementation, Named, Sort
 
 
 @dataclass(frozen=True)
 class Owner:
     tid: Optional[int]
     thread: Optional[int]
-    grade: str
+    grade: Grade
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class LockOwner:
     tid: Optional[int]
     thread: Optional[int]
     managed_id: Optional[int]
-    holding: str
+    holding: Holding
     """exclusive, shared, upgradeable, initialising."""
     gone: bool
     """It is no thread of the process any more."""
-    grade: str
+    grade: Grade
     word: Optional[str]
     """The word of memory that names it: `_owningThreadId at 0x... = 1361`."""
 
@@ -40,7 +42,7 @@ class LockObject:
 @dataclass(frozen=True)
 class Waiter:
     thread: int
-    grade: str
+    grade: Grade
     how: Optional[str] = None
 
 
@@ -48,13 +50,13 @@ class Waiter:
 class Lock:
     address: Address
     name: Optional[str]
-    kind: str
-    implementation: str
+    kind: Sort
+    implementation: Implementation
     locked: Optional[bool]
     owner: Optional[Owner]
     waiters: Tuple[Waiter, ...]
     recursion: Optional[int]
-    name_source: Optional[str] = None
+    name_source: Optional[Named] = None
     words: Tuple[str, ...] = ()
     """What its memory says, a phrase each: `__owner at 0x... = 13786`."""
     note: Optional[str] = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.vocabulary import MatchStatus
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Module:
     build_id: Optional[str]
     base: Optional[Address]
     file: Optional[str]
-    match: str
+    match: MatchStatus
     """matched, mismatched, missing or unverified."""
     fetch: Optional[str] = None
     """For a missing or mismatched one: the command that fetches it from a symbol server."""

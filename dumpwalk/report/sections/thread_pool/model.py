@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.grade import Grade
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,8 @@ class PoolWorker:
     """One thread of the pool and what it is blocked on."""
 
     thread: int
-    state: str
-    """idle, waiting (for a task), or working."""
+    state: Literal["idle", "waiting", "working"]
+    """Waiting: for a task."""
     runs: Optional[str] = None
     """The innermost task that it runs, where it runs one."""
     task: Optional[str] = None
@@ -24,7 +25,7 @@ class PoolWorker:
     """The address of the queued work item that must run first."""
     behind: Optional[int] = None
     timed: bool = False
-    grade: Optional[str] = None
+    grade: Optional[Grade] = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.vocabulary import FrameKind, NameSource, ThreadState, TidSource, Trust, Unwinder
 
 
 @dataclass(frozen=True)
@@ -14,16 +15,16 @@ class Frame:
     module: Optional[str]
     function: Optional[str]
     offset: Optional[int]
-    name_source: str
+    name_source: NameSource
     """symbol, metadata (a managed method), inferred or none."""
-    trust: str
+    trust: Trust
     """context (the thread's own registers), cfi (unwind data), unwind-info (the runtime's, of managed code), fp
     (frame-pointer chain), frame-chain (the runtime's own notes), scan (stack scan)."""
-    kind: str = "native"
+    kind: FrameKind = "native"
     """native, managed or stub (code that the runtime made between the two)."""
     source: Optional[str] = None
     """`path/file.cpp:123`, where debug data tells."""
-    unwinder: Optional[str] = None
+    unwinder: Optional[Unwinder] = None
     """lldb or dumpwalk: who found the frame."""
 
 
@@ -61,9 +62,9 @@ class Managed:
 class Thread:
     index: int
     tid: Optional[int]
-    tid_source: str
+    tid_source: TidSource
     name: Optional[str]
-    state: str
+    state: ThreadState
     """running, waiting or unknown."""
     wait: Optional[Wait]
     group: Optional[int]
@@ -80,6 +81,6 @@ class Group:
     count: int
     threads: Tuple[int, ...]
     frames: Tuple[Frame, ...]
-    state: str
+    state: ThreadState
     title: str
     """One line: what these threads do."""

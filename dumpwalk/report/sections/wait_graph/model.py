@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address
+from dumpwalk.core.grade import Grade
+from dumpwalk.locks.graph import EdgeKind, NodeKind
 
 
 @dataclass(frozen=True)
 class GraphNode:
     id: str
-    kind: str
+    kind: NodeKind
     """thread, lock, gc or chain."""
     label: str
     thread: Optional[int] = None
@@ -22,9 +24,9 @@ class GraphNode:
 class GraphEdge:
     source: str = field(metadata={"json": "from"})
     target: str = field(metadata={"json": "to"})
-    grade: str = "unresolved"
+    grade: Grade = "unresolved"
     how: str = ""
-    kind: str = "waits"
+    kind: EdgeKind = "waits"
     """waits (thread to lock), held-by (lock to thread), suspends (gc to thread), walks (thread to chain)."""
 
 
