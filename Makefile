@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 CORES_OUT ?= build/cores
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-html test lint bench cores fuzz venv setup-demo setup-test setup-cores clean distclean
+.PHONY: help demo demo-html test lint bench cores fuzz zipapp venv setup-demo setup-test setup-cores clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ bench: setup-test ## dumpwalk, lldb and gdb side by side on one core
 
 cores: setup-cores ## make all fixture cores afresh, into CORES_OUT
 	$(PY) -m fixtures.make --out $(CORES_OUT)
+
+zipapp: venv ## dist/dumpwalk.pyz: dumpwalk and its packages in one file
+	@$(PY) scripts/make_zipapp.py
 
 fuzz: setup-test ## the long run of the damaged-input tests
 	$(PY) -m tests.fuzz --extended

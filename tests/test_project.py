@@ -193,7 +193,7 @@ def test_the_version_is_told_once():
 
 def test_make_help_lists_every_target_a_person_would_call():
     done = subprocess.run(["make", "help"], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    for target in ("help", "demo", "test", "lint", "bench", "cores", "clean"):
+    for target in ("help", "demo", "test", "lint", "bench", "cores", "zipapp", "clean"):
         assert re.search(rf"^\s*make {target}\s", done.stdout, re.MULTILINE), done.stdout
 
 

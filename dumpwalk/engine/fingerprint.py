@@ -11,9 +11,9 @@ be told apart.
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 import re
 from functools import cache
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Pattern, Sequence, Set, Tuple
 
 from dumpwalk.core.names import plain
@@ -21,7 +21,8 @@ from dumpwalk.report.model import Frame, Module, Thread
 from dumpwalk.report.own_code import is_noted
 
 VERSION = "1"
-FILE = Path(__file__).with_name("fingerprint.rules.txt")
+FILE = "fingerprint.rules.txt"
+"""Beside this file."""
 VERBS = ("leave-out", "ground", "pass")
 FIELDS = ("function", "module", "role")
 _DIGITS = 12
@@ -55,7 +56,7 @@ def parse(text: str) -> Tuple[Rule, ...]:
 
 @cache
 def rules() -> Tuple[Rule, ...]:
-    return parse(FILE.read_text(encoding="utf-8"))
+    return parse((pkgutil.get_data(__package__, FILE) or b"").decode("utf-8"))
 
 
 def fingerprint(threads: Sequence[Thread], modules: Sequence[Module]) -> Optional[str]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import Dict, List
+from importlib.resources import files as folder_of
+from typing import Any, Dict, List
 
 from dumpwalk.errors import Usage
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_FOLDERS = (os.path.join(os.path.dirname(_HERE), "detectors"), _HERE)
+_PACKAGES = ("dumpwalk.detectors", "dumpwalk.explanations")
 
 
-def files() -> Dict[str, str]:
-    """Kind to the path of its text, in alphabetical order."""
-    found = {f[:-3]: os.path.join(folder, f) for folder in _FOLDERS for f in os.listdir(folder) if f.endswith(".md")}
+def files() -> Dict[str, Any]:
+    """Kind to its text's file (a path, or a member of the zip that dumpwalk runs from), in alphabetical order."""
+    found = {f.name[:-3]: f for package in _PACKAGES for f in folder_of(package).iterdir() if f.name.endswith(".md")}
     return dict(sorted(found.items()))
 
 
@@ -24,11 +23,10 @@ def kinds() -> List[str]:
 
 def text(kind: str) -> str:
     """The text of one kind. Raises Usage for a word that is no kind."""
-    path = files().get(kind)
-    if path is None:
+    file = files().get(kind)
+    if file is None:
         raise Usage(f"{kind} is no finding kind; the kinds are {', '.join(kinds())}.")
-    with open(path, encoding="utf-8") as stream:
-        return stream.read()
+    return str(file.read_text(encoding="utf-8"))
 
 
 def listing() -> str:

@@ -53,6 +53,11 @@ def init_line() -> str:
     lldb's Python where they are."""
     from dumpwalk.debugger.other_python import dependency_dirs, package_parent
 
+    if os.path.isfile(package_parent()):  # one zip, which lldb's own import does not open
+        return (
+            f"script import sys; sys.path += [{package_parent()!r}]; import dumpwalk.front.lldb_init; "
+            "dumpwalk.front.lldb_init.register(lldb.debugger)"
+        )
     package = os.path.join(package_parent(), "dumpwalk")
     elsewhere: List[str] = [d for d in dependency_dirs() if os.path.realpath(d) != os.path.realpath(package_parent())]
     if not elsewhere:

@@ -47,7 +47,7 @@ def analyze_all(
 ) -> List[Outcome]:
     """The outcome of each core, in the order given; some run side by side. `meanwhile` is called once they do.
 
-    Raises NoLldb when there is no lldb at all, Interrupted at Ctrl-C and the signals that end a batch.
+    Raises NoLldb when the lldb that was asked for cannot be used, Interrupted at Ctrl-C and the signals that end a batch.
     """
     tasks = [
         Task(path, tuple(options.modules), options.sha256, options.debug_files, held_by=options.held_by)
@@ -88,14 +88,21 @@ def run_each(
 ) -> None:
     """The same, and each is handed to `finished` with its position as soon as it is there; nothing of it is kept. `at_once`
     run side by side, without it as many as the processors and the limits allow. What `finished` raises ends all. A child
-    may take `memory` bytes, without it its share of the machine's."""
-    discovery = None
+    may take `memory` bytes, without it its share of the machine's.
+
+    Where there is no lldb, cores are analysed without one, and each report's coverage says why. Raises NoLldb where
+    DUMPWALK_LLDB names one that cannot be used.
+    """
+    discovery, no_lldb = None, ""
     if any(task.with_lldb for task in tasks):
         discovery = discover()
         if not discovery.usable:
-            raise NoLldb(discovery.problem or "no usable lldb was found.")
+            no_lldb = (discovery.problem or "no usable lldb was found").rstrip(".")
+            if os.environ.get("DUMPWALK_LLDB"):
+                raise NoLldb(f"{no_lldb}.")
+            tasks = [task._replace(with_lldb=False) for task in tasks]
     scratch.sweep()
-    _Batch(tasks, timeout, discovery, progress, finished, at_once, memory).run(meanwhile)
+    _Batch(tasks, timeout, discovery, no_lldb, progress, finished, at_once, memory).run(meanwhile)
 
 
 def outcome_of(wire: Wire) -> Outcome:
@@ -131,13 +138,14 @@ class _Batch:
         tasks: Sequence[Task],
         timeout: float,
         discovery: Optional[Discovery],
+        no_lldb: str,
         progress: Progress,
         finished: Callable[[int, Wire], None],
         at_once: Optional[int],
         memory: Optional[int],
     ) -> None:
         self._tasks, self._timeout = list(tasks), timeout
-        self._discovery, self._progress = discovery, progress
+        self._discovery, self._no_lldb, self._progress = discovery, no_lldb, progress
         self._finished = finished
         self._running: List[_Core] = []
         self._at_once = min(len(self._tasks), at_once or min(processors(), limits.SIDE_BY_SIDE))
@@ -182,7 +190,7 @@ class _Batch:
             except OSError as error:
                 no_folder = error.strerror or str(error)  # a plain core needs none
             seconds = self._timeout * limits.LLDB_SHARE if task.with_lldb else self._timeout - self._tidying
-            job = self._job(task, folder, no_folder, task.with_lldb, "", seconds)
+            job = self._job(task, folder, no_folder, task.with_lldb, self._no_lldb, seconds)
             child = start(job, self._discovery if task.with_lldb else None)
             self._running.append(
                 _Core(position, task, folder, no_folder, started, child, task.with_lldb, cleanup=cleanup.pop_all())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any, Dict, List, Literal, Optional, Set, Tuple, Union, get_type_hints
 
@@ -115,7 +116,7 @@ def dumps() -> str:
 
 def text() -> str:
     """The schema as shipped: what `dumpwalk schema` prints."""
-    return FILE.read_text(encoding="utf-8")
+    return (pkgutil.get_data(__package__, FILE.name) or b"").decode("utf-8")
 
 
 def _type_words(schema: Dict[str, Any]) -> str:

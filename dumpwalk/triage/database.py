@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any, Iterator, Optional
 from urllib.parse import urlsplit, urlunsplit
 
+from dumpwalk import scratch
 from dumpwalk.errors import DumpwalkError, Usage
 
 VARIABLE = "DUMPWALK_STORE"
@@ -101,13 +103,37 @@ def _bring_up_to_date(engine: Any) -> None:
     from sqlalchemy import text
 
     config = Config()
-    config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations"))
-    with engine.connect().execution_options(dumpwalk_writes=True) as connection, connection.begin():
+    writing = engine.connect().execution_options(dumpwalk_writes=True)
+    with _migrations() as folder, writing as connection, connection.begin():
+        config.set_main_option("script_location", folder.replace("%", "%%"))
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
         if _version(connection) != HEAD:  # another process may have been quicker
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+@contextmanager
+def _migrations() -> Iterator[str]:
+    """The folder of the steps, which alembic reads as files: a copy for the moment where dumpwalk runs from a zip."""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "migrations")
+    if os.path.isdir(here):
+        yield here
+        return
+    with scratch.private_folder() as folder:
+        _unpack(files(f"{__package__}.migrations"), folder)
+        yield folder
+
+
+def _unpack(member: Any, folder: str) -> None:
+    for entry in member.iterdir():
+        target = os.path.join(folder, entry.name)
+        if entry.is_dir():
+            os.mkdir(target)
+            _unpack(entry, target)
+        elif entry.name.endswith(".py"):
+            with open(target, "wb") as stream:
+                stream.write(entry.read_bytes())
 
 
 def _shown(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import pkgutil
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Sequence
 
@@ -14,10 +14,10 @@ _BAR, _HEIGHT = 4, 28
 
 
 def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
+        loader=FunctionLoader(lambda name: (pkgutil.get_data(__package__, name) or b"").decode("utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

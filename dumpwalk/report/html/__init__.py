@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
+import pkgutil
 from typing import Iterator, List, Sequence, Union
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from dumpwalk import __version__
@@ -25,8 +25,6 @@ from dumpwalk.report.names import base_name, count, plural
 from dumpwalk.report.section import html_parts
 
 Entry = Union[Report, FailedCore]
-
-_FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 def render(outcomes: Sequence[Entry]) -> str:
@@ -88,7 +86,7 @@ def _title(cores: Sequence[Union[Core, Failed]], single: bool) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader([_FOLDER, *sections.__path__]), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)
@@ -96,9 +94,14 @@ def _environment() -> Environment:
     return environment
 
 
+def _template(name: str) -> str:
+    """`page.html.j2` of this folder, `locks/page.html.j2` of a section's."""
+    return (pkgutil.get_data(sections.__name__, name) or b"").decode("utf-8") if "/" in name else _asset(name)
+
+
 def _asset(name: str) -> str:
-    with open(os.path.join(_FOLDER, name), encoding="utf-8", newline="\n") as stream:
-        return stream.read()
+    """A file of this folder, which may be in a zip."""
+    return (pkgutil.get_data(__name__, name) or b"").decode("utf-8")
 
 
 def _hash(text: str) -> str:

@@ -40,7 +40,7 @@ def _rows(report: Report) -> List[Tuple[str, List[str]]]:
     if report.runtime:
         runtime = [runtime_line(report.runtime), *report.runtime.facts]
     tool = f"{report.tool.name} {report.tool.version}"
-    tool += f", lldb {report.tool.lldb}" if report.tool.lldb else ", without lldb: no stacks"
+    tool += f", lldb {report.tool.lldb}" if report.tool.lldb else ", without lldb"
     rows = [("File", [report.dump.path]), ("Dump", dump), ("Runtime", runtime), ("Tool", [tool])]
     if report.redacted:
         rows.append(("Redacted", ["user names, home folders and host names are redacted"]))

@@ -23,7 +23,7 @@ def _rows(report: Report) -> List[Tuple[str, str]]:
         rows.append(("Runtime", runtime_line(report.runtime)))
         rows += [("", text) for text in report.runtime.facts]
     tool = f"{report.tool.name} {report.tool.version}"
-    rows.append(("Tool", tool + (f", lldb {report.tool.lldb}" if report.tool.lldb else ", without lldb: no stacks")))
+    rows.append(("Tool", tool + (f", lldb {report.tool.lldb}" if report.tool.lldb else ", without lldb")))
     if report.redacted:
         rows.append(("", "user names, home folders and host names are redacted"))
     rows.append(("Modules", f"{plural(len(report.modules), 'module')}: {module_words(report)}"))
