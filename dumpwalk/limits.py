@@ -265,3 +265,8 @@ MARKED_STACK_BYTES = 2 << 10
 
 LOOKS_APART_SECONDS = 0.5
 """Two looks that are nearer call nothing stuck but what one of them proves alone."""
+STUB_MANAGERS = 100_000
+"""Entries followed of the list of stub managers; a process has one for each loader allocator."""
+
+STUB_RANGE_BLOCKS = 65_536
+"""Blocks of ten ranges read of one manager's list; each range is 64 KiB of cache entries or more."""

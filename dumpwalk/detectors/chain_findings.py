@@ -11,7 +11,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
 from dumpwalk.coreclr.dispatch.stuck import Walker
 from dumpwalk.coreclr.locks.names import WRITE_LOCK
-from dumpwalk.detectors import causes, wording
+from dumpwalk.detectors import causes, ownership, wording
 
 _WALKERS_SHOWN = 8
 """Walkers whose registers are listed as evidence; all of them are named and counted."""
@@ -24,19 +24,21 @@ def stuck_finding(facts: Facts, kind: str, walkers: Sequence[Walker], others: Se
     cycles = _cycles(walkers)
     evidence = _evidence(facts, cycles, walkers, others, lock)
     cycle = cycles[0]
+    whose = ownership.summary(facts, cycle.nodes)
+    evidence += ownership.evidence(facts, cycle.nodes)
     return Finding(
         id=f"{kind}-{cycle.bucket}",
         kind=kind,
         confidence="proved" if walkers[0].owns_lock or not writer else "corroborated",
         title=_title(walkers, others, lock, writer),
-        observed=tuple(_observed(facts, cycles, walkers, others, lock)),
+        observed=(*_observed(facts, cycles, walkers, others, lock), *whose),
         therefore=tuple(_therefore(facts, walkers, lock)),
         consistent_with=tuple(causes.of_bad_chain(facts)),
-        not_established=tuple(causes.not_established(facts)),
+        not_established=(*causes.not_established(facts), *ownership.not_established(facts)),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="hang",
-        summary=tuple(_summary(facts, cycle, walkers, others, lock)),
+        summary=(*_summary(facts, cycle, walkers, others, lock), *whose),
         actors=tuple(_actors(facts, walkers, others, lock)),
         locks=(f"0x{lock.state.address:x}",) if lock else (),
         buckets=tuple(c.bucket for c in cycles),
@@ -87,6 +89,10 @@ def _summary(
             f"{cycle.bucket} of the interface-dispatch cache."
         )
     lines.append(_shape(cycle) + " so the walk cannot end.")
+    sharing = _sharing(facts, cycle)
+    if sharing:
+        verb = "leads" if len(sharing) == 1 else "lead"
+        lines.append(f"{wording.bucket_words(sharing).capitalize()} {verb} into the same loop.")
     for other in others:
         grade = (
             "is stuck on the same loop too, without the lock"
@@ -112,6 +118,14 @@ def _summary(
             lines.append(f"Thread {first.thread.index} owns {lock.label}; nobody waits for it yet.")
     lines.extend(consequences(facts, [w.thread for w in [*walkers, *others]], lock))
     return lines
+
+
+def _sharing(facts: Facts, cycle: ChainCycle) -> List[int]:
+    """The other buckets whose chains run into this loop."""
+    if facts.cache is None:
+        return []
+    loop = facts.cache.walk.loop_of(facts.process.memory, cycle)
+    return [c.bucket for c in facts.cache.walk.cycles if c.bucket != cycle.bucket and c.entry in loop]
 
 
 def _holder_by_code(walker: Walker, lock: LockFact) -> str:

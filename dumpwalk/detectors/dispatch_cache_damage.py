@@ -7,7 +7,7 @@ from typing import List
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.coreclr.dispatch.stuck import Walker
-from dumpwalk.detectors import causes, wording
+from dumpwalk.detectors import causes, ownership, wording
 from dumpwalk.detectors.detector import Detector
 
 KIND = "dispatch-cache-damage"
@@ -69,6 +69,9 @@ def detect(facts: Facts) -> List[Finding]:
         else []
     )
     observed += [_line(d.kind, d.detail, d.bucket) for d in walk.damage[:_SHOWN]]
+    nodes = [cycle.last for cycle in walk.cycles[:_SHOWN]]
+    evidence += ownership.evidence(facts, nodes)
+    whose = ownership.summary(facts, nodes) if nodes else []
     stuck = " ".join([_standing(w) for w in likely]) or "Nobody is shown to be walking it."
     return [
         Finding(
@@ -82,13 +85,18 @@ def detect(facts: Facts) -> List[Finding]:
             if walk.cycles
             else ("Look-ups through these buckets may miss entries or take wrong turns.",),
             consistent_with=tuple(causes.of_bad_chain(facts)),
-            not_established=("That this is why the process was dumped.", *causes.not_established(facts)),
+            not_established=(
+                "That this is why the process was dumped.",
+                *causes.not_established(facts),
+                *(ownership.not_established(facts) if nodes else ()),
+            ),
             evidence=tuple(evidence),
             repro=tuple(wording.repro_of(evidence)),
             status="suspicious",
             summary=(
                 f"The audit of the cache found, {where}: {'; '.join(_WORDS.get(k, k) for k in kinds)}.",
                 stuck,
+                *whose,
             ),
             actors=tuple(Actor(w.thread.index, "spinner") for w in likely),
             buckets=tuple(buckets),

@@ -11,13 +11,19 @@ from dumpwalk.analysis.held_locks import HeldLocks
 from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
 from dumpwalk.core.vocabulary import FrameKind
+from dumpwalk.coreclr.dispatch.allocators import PERMANENT
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
+from dumpwalk.coreclr.dispatch.managers import Manager
 from dumpwalk.coreclr.locks.crst_levels import crst_type
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
+from dumpwalk.detectors import ownership
 from dumpwalk.engine import roles, sections
 from dumpwalk.engine.fingerprint import fingerprint
 from dumpwalk.report import model
 from dumpwalk.report.model import Finding, Report
+
+_NODES_NAMED = 16
+"""Elements of one chain whose type and method are named."""
 
 
 def hexadecimal(value: Optional[int]) -> Optional[str]:
@@ -325,19 +331,41 @@ def _owner(facts: Facts, holder: Holder) -> model.LockOwner:
     return model.LockOwner(tid, index, managed_id, owner.holding, holder.gone, owner.grade, word)
 
 
-def _node(element: Element) -> model.Node:
-    return model.Node(*(f"0x{v:x}" for v in (element.address, element.mt, element.token, element.target, element.next)))
+def _node(facts: Facts, element: Element, place: int) -> model.Node:
+    owner = ownership.owners(facts).managers.owner_of(element.address)
+    allocator = owner[0].allocator if owner is not None else None
+    mt_type, method = ownership.names_of(facts, element) if place < _NODES_NAMED else (None, None)
+    return model.Node(
+        address=f"0x{element.address:x}",
+        mt=f"0x{element.mt:x}",
+        token=f"0x{element.token:x}",
+        target=f"0x{element.target:x}",
+        next=f"0x{element.next:x}",
+        allocator=hexadecimal(allocator.address) if allocator is not None else None,
+        mt_type=mt_type,
+        target_method=method,
+    )
 
 
-def _cycle(cycle: ChainCycle) -> model.Cycle:
+def _allocator(manager: Manager) -> model.CacheAllocator:
+    mine = manager.allocator
+    if mine is None:
+        return model.CacheAllocator(None, f"0x{manager.address:x}", None, None, None, None)
+    counted = mine.references if mine.references != PERMANENT else None
+    return model.CacheAllocator(
+        f"0x{mine.address:x}", f"0x{manager.address:x}", mine.collectible, mine.state, counted, mine.number
+    )
+
+
+def _cycle(facts: Facts, cycle: ChainCycle) -> model.Cycle:
     return model.Cycle(
         bucket=cycle.bucket,
         length=cycle.length,
         entry=f"0x{cycle.entry:x}",
         tail=tuple(f"0x{address:x}" for address in cycle.before),
-        nodes=tuple(_node(e) for e in cycle.nodes),
+        nodes=tuple(_node(facts, e, i) for i, e in enumerate(cycle.nodes)),
         head=f"0x{cycle.head:x}",
-        tail_nodes=tuple(_node(e) for e in cycle.tail),
+        tail_nodes=tuple(_node(facts, e, i) for i, e in enumerate(cycle.tail)),
     )
 
 
@@ -355,12 +383,13 @@ def _cache(facts: Facts) -> Optional[model.DispatchCache]:
         buckets=walk.used_buckets,
         elements=walk.elements,
         walked=walk.walked,
-        cycles=tuple(_cycle(c) for c in walk.cycles),
+        cycles=tuple(_cycle(facts, c) for c in walk.cycles),
         violations=tuple(
             model.Violation(d.kind, d.bucket, d.home, hexadecimal(d.address), d.detail) for d in walk.damage
         ),
         violation_count=walk.damage_count,
         layout=shape.layout_name(facts.runtime.major if facts.runtime else None),
+        allocators=tuple(_allocator(m) for m in ownership.owners(facts).managers.found),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
 
 from dumpwalk.claims.model import Actor, Coverage, Evidence, Finding, Verdict
 from dumpwalk.report import sections
-from dumpwalk.report.sections.dispatch_cache.model import Cycle, DispatchCache, Node, Violation
+from dumpwalk.report.sections.dispatch_cache.model import CacheAllocator, Cycle, DispatchCache, Node, Violation
 from dumpwalk.report.sections.dump.model import Crash, Dump, Runtime, Tool
 from dumpwalk.report.sections.locks.model import Lock, LockObject, LockOwner, Owner, Waiter
 from dumpwalk.report.sections.modules.model import Module
@@ -19,7 +19,7 @@ from dumpwalk.report.sections.threads.model import Frame, Group, Managed, Thread
 from dumpwalk.report.sections.wait_graph.model import GraphEdge, GraphNode, WaitGraph
 
 __all__ = (
-    "Actor", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Evidence", "FailedCore", "Finding", "Frame",
+    "Actor", "CacheAllocator", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Evidence", "FailedCore", "Finding", "Frame",
     "GraphEdge", "GraphNode", "Group", "Lock", "LockObject", "LockOwner", "Managed", "Module", "Node", "Owner",
     "Report", "Runtime", "SCHEMA_VERSION", "Thread", "Tool", "Verdict", "Violation", "Wait", "WaitGraph", "Waiter",
 )  # fmt: skip

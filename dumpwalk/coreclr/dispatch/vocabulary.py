@@ -15,3 +15,5 @@ DamageKind = Literal[
     "damaged-empty", "second-cache",
 ]  # fmt: skip
 """The rule of the cache that is broken: the report's violations[].kind."""
+AllocatorState = Literal["alive", "unloading", "dead"]
+"""Of a loader allocator: unloading where its managed side is gone, dead where nothing refers to it any more."""

@@ -7,7 +7,7 @@ from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.grade import Extent
-from dumpwalk.coreclr.dispatch.vocabulary import DamageKind
+from dumpwalk.coreclr.dispatch.vocabulary import AllocatorState, DamageKind
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,25 @@ class Node:
     token: Address
     target: Address
     next: Address
+    allocator: Optional[Address] = None
+    """Of the loader allocator whose memory it is; None where no stub manager's heap has it."""
+    mt_type: Optional[str] = None
+    target_method: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class CacheAllocator:
+    """One loader allocator of the process that has a stub manager, and with it memory for elements of the cache."""
+
+    address: Optional[Address]
+    manager: Address
+    collectible: Optional[bool]
+    state: Optional[AllocatorState]
+    """alive, unloading or dead."""
+    references: Optional[int]
+    """None for the global allocator, which is not counted, and where it was not read."""
+    number: Optional[int]
+    """Of its creation: what lacks between two numbers was made and taken down."""
 
 
 @dataclass(frozen=True)
@@ -56,3 +75,5 @@ class DispatchCache:
     violations: Tuple[Violation, ...]
     violation_count: int = 0
     layout: Optional[str] = None
+    allocators: Tuple[CacheAllocator, ...] = ()
+    """The loader allocators whose memory its elements can be."""
