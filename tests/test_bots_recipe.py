@@ -36,13 +36,17 @@ if arguments[:2] == ["run", "download"]:
     shutil.copytree(os.path.join(store, "artifacts"), target)
 elif arguments[0] == "api":
     fields = [a for a in arguments if a.startswith("body=@")]
-    if fields:
+    if "PATCH" in arguments:
+        (path,) = [a for a in arguments if "/issues/comments/" in a]
+        told[int(path.rsplit("/", 1)[1]) - 1] = open(fields[0][len("body=@"):], encoding="utf-8").read()
+        json.dump(told, open(comments, "w"))
+    elif fields:
         told.append(open(fields[0][len("body=@"):], encoding="utf-8").read())
         json.dump(told, open(comments, "w"))
         print("https://github.com/OWNER/REPO/issues/4711#issuecomment-%d" % len(told))
     else:
-        for body in told:
-            print(body)
+        for number, body in enumerate(told, 1):
+            print("%d %s" % (number, body.splitlines()[0]) if ".id" in arguments[-1] else body)
 elif arguments[:2] == ["issue", "create"]:
     shutil.copy(arguments[arguments.index("--body-file") + 1], os.path.join(store, "issue.md"))
 else:
@@ -95,10 +99,10 @@ def page_commands() -> List[str]:
     return [line for fence in fences for line in fence.splitlines() if line]
 
 
-def workflow_steps() -> List[Tuple[str, str]]:
-    """(name, script) of each `run: |` of the workflow."""
+def workflow_steps(file: str = "github-actions.yml") -> List[Tuple[str, str]]:
+    """(name, script) of each `run: |` of the workflow or action."""
     steps, name = [], ""
-    lines = (EXAMPLES / "github-actions.yml").read_text(encoding="utf-8").splitlines()
+    lines = (EXAMPLES / file).read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines):
         found = re.match(r"\s+- name: (.*)", line)
         name = found.group(1) if found else name
@@ -139,6 +143,7 @@ def signature(line: str) -> str:
 def test_every_command_of_the_page_is_one_that_a_test_here_runs():
     """A command that is added to the page has to be added to a test."""
     starts = ("sh dumpwalk/docs/examples/analyze-cores.sh ", "sh dumpwalk/docs/examples/comment-once.sh ",
+              "dumpwalk batch dumps ", "sh dumpwalk/docs/examples/comment-update.sh ",
               "python3 -m pip install --target ", "cp -R dumpwalk/docs/examples ",
               "dumpwalk analyze core.1234 --known-issue ", "gh issue create ")  # fmt: skip
     commands = page_commands()
@@ -148,8 +153,10 @@ def test_every_command_of_the_page_is_one_that_a_test_here_runs():
     shipped = sorted(p.name for p in EXAMPLES.iterdir())
     text = PAGE.read_text(encoding="utf-8")
     assert shipped == [
+        "action.yml",
         "analyze-cores.sh",
         "comment-once.sh",
+        "comment-update.sh",
         "github-actions.yml",
         "helix-post-command.sh",
         "helix.proj.xml",
@@ -224,6 +231,62 @@ def test_one_comment_a_signature_also_over_two_runs(place: Path, environment: Di
     assert all(call[0] == "api" and f"repos/{{owner}}/{{repo}}/issues/{NUMBER}/comments" in call for call in calls)
 
 
+def test_with_a_store_the_comment_is_updated(place: Path, environment: Dict[str, str], tmp_path: Path):
+    """The page's two lines, twice: the second dump of a hang changes the comment's counts and adds none."""
+    batch, comment = page_commands()[2:4]
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "dumpwalk").symlink_to(place / "dumpwalk")
+    (tmp_path / "store").mkdir()
+    job = {**environment, "GH_STORE": str(tmp_path / "store")}
+    shutil.copy(unpack_core("native-abba"), tmp_path / "dumps" / "core.1")
+    for hits in (1, 2):
+        assert run(batch, tmp_path, job).returncode == 10
+        done = run(comment, tmp_path, job)
+        assert done.returncode == 0, done.stderr
+        (body,) = comments(tmp_path)
+        assert body.startswith("<!-- dumpwalk signature 5800e545 -->\n") and "dumpwalk-verdict: hang lock-cycle" in body
+        assert f"|{hits}|{hits}|{hits}|" in body and ("Seen once since" if hits == 1 else "Seen 2 times since") in body
+        other = bytearray(unpack_core("native-abba").read_bytes())  # another dump of the hang: of another process
+        other[:] = other.replace((5600).to_bytes(4, "little"), (5601).to_bytes(4, "little"))
+        (tmp_path / "dumps" / "core.2").write_bytes(other)
+    broken = {**job, "PATH": f"{tmp_path}:{job['PATH']}"}
+    (tmp_path / "gh").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    (tmp_path / "gh").chmod(0o755)
+    assert run(comment, tmp_path, broken).returncode != 0, "a client that fails is not taken for no comments"
+
+
+@pytest.mark.slow
+def test_the_action_step_by_step(place: Path, environment: Dict[str, str], tmp_path: Path):
+    """Its inputs come to its scripts as variables, and `github.action_path` as the runner sets it."""
+    text = (EXAMPLES / "action.yml").read_text(encoding="utf-8")
+    steps = workflow_steps("action.yml")
+    assert [name for name, _ in steps] == re.findall(r"- name: (.*)", text) and len(steps) == 3
+    assert text.count("shell: bash") == len(steps), "a composite action must say it for each step"
+    inputs = re.findall(r"^  (\w+):$", text.split("outputs:")[0], re.MULTILINE)
+    assert all(f"inputs.{name} " in text for name in inputs), "every input is used"
+    for name in ("dumps", "temp", "store"):
+        (tmp_path / name).mkdir()
+    shutil.copy(unpack_core("native-abba"), tmp_path / "dumps" / "core.1")
+    (tmp_path / "dumps" / "log.txt").write_text("no core")
+    output, summary = tmp_path / "output", tmp_path / "summary"
+    job = {
+        **environment, "GITHUB_ACTION_PATH": str(place / "dumpwalk" / "docs" / "examples"), "RUNNER_TEMP": str(tmp_path / "temp"),
+        "GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary), "GH_STORE": str(tmp_path / "store"),
+        "CORES": "dumps", "MODULES": str(CORES / "bin"), "REPORTS": "out/hangs", "STORE": "", "NUMBER": NUMBER,
+    }  # fmt: skip
+    for name, script in steps:
+        done = run(script, tmp_path, job, shell="bash")
+        assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
+    assert output.read_text(encoding="utf-8") == "code=10\n"
+    (body,) = comments(tmp_path)
+    assert body.startswith("<!-- dumpwalk signature 5800e545 -->\n")
+    assert "dumpwalk-verdict: hang" in summary.read_text(encoding="utf-8")
+    made = sorted(p.name for p in (tmp_path / "out" / "hangs").iterdir())
+    assert made == ["hangs.html", "hangs.json", "hangs.md", "hangs.txt", "hangs.xml"]
+    case = ElementTree.parse(tmp_path / "out" / "hangs" / "hangs.xml").getroot().find("testsuite/testcase/failure")
+    assert case is not None and str(case.get("message")).startswith("dumpwalk-verdict: hang lock-cycle")
+
+
 def test_a_client_that_fails_is_not_taken_for_no_comments(place: Path, environment: Dict[str, str], tmp_path: Path):
     (tmp_path / "gh").write_text("#!/bin/sh\necho 'HTTP 502' >&2\nexit 1\n", encoding="utf-8")
     (tmp_path / "gh").chmod(0o755)
@@ -233,7 +296,7 @@ def test_a_client_that_fails_is_not_taken_for_no_comments(place: Path, environme
 
 
 def test_the_known_issue_commands(place: Path, environment: Dict[str, str]):
-    make, create = page_commands()[4:6]
+    make, create = page_commands()[6:8]
     done = run(make, place, environment)
     assert done.returncode == 0, done.stderr
     done = run(create, place, environment)
@@ -273,7 +336,7 @@ def test_the_workflow_step_by_step(place: Path, environment: Dict[str, str], tmp
 @pytest.mark.slow
 def test_the_helix_post_command(place: Path, environment: Dict[str, str], runtime_3_1: Path, tmp_path: Path):
     shutil.rmtree(place / "artifacts", ignore_errors=True)
-    for command in page_commands()[2:4]:
+    for command in page_commands()[4:6]:
         done = run(command, place, environment)
         assert done.returncode == 0, done.stderr
     payload = place / "artifacts"
