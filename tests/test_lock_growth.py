@@ -36,7 +36,7 @@ def process_of(shape: Shape) -> Process:
         if lock is None:  # the root of a tree runs
             registers = {**registers, "orig_rax": (1 << 64) - 1, "rip": waiter.registers["rip"] - 2}
         thread = replace(waiter, index=index + 1, tid=FIRST_TID + index, registers=registers)
-        thread.replace_frames(frames)
+        thread.tell_frames(frames)
         threads.append(thread)
     process.threads = threads
     process.pid = FIRST_TID

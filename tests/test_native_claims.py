@@ -82,8 +82,7 @@ def bare(seen: Seen) -> Seen:
 
     with opened(str(seen.path), why_bare="a test without lldb") as process:
         for thread in process.threads:
-            for frame in thread.frames():
-                frame.function, frame.name_source = None, "none"
+            thread.tell_frames(f._replace(function=None, name_source="none") for f in thread.frames())
         return Seen(seen.live, seen.path, to_dict(analyze_process(process, str(seen.path))))
 
 
@@ -234,6 +233,6 @@ def test_stack_of_a_program_that_libc_is_linked_into_tells_the_lock_function(cor
         own = next(m for m in process.modules if m.path.endswith("timed"))
         waiter = next(t for t in process.threads if t.tid == cores["timed-none"].live.threads["a-then-b"])
         for names, told in ((["__lll_lock_wait", "__pthread_mutex_lock"], True), (["__lll_lock_wait", "puts"], False)):
-            for frame, name in zip(waiter.frames(), names):
-                frame.function, frame.name_source, frame.module = name, "symbol", own
+            known = [f._replace(function=n, name_source="symbol", module=own) for f, n in zip(waiter.frames(), names)]
+            waiter.tell_frames((*known, *waiter.frames()[len(known) :]))
             assert locks_mutexes(waiter) is told

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.facts import Holder, LockFact
 from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.locks import names as lock_names
 from dumpwalk.coreclr.managed_threads import ManagedThreads
-from dumpwalk.locks.state import LockState, Sort
+from dumpwalk.locks.state import LockState, Named, Sort
 from dumpwalk.locks.waits import Wait
 
 _STORE_LOCK = 0x10
@@ -26,69 +26,70 @@ def lock_facts(
     managed: Optional[ManagedThreads] = None,
 ) -> List[LockFact]:
     """One row for each lock that somebody waits for, that a kind of locks found, and for the cache's own; by address."""
-    rows: Dict[int, LockFact] = {}
-
-    def row(state: LockState, kind: Sort) -> LockFact:
-        known = rows.get(state.address)
-        if known is None:
-            known = LockFact(state, state.name, state.name_source, kind, _holders(threads, state), note=state.note)
-            rows[state.address] = known
-        return known
-
+    states: Dict[int, Tuple[LockState, Sort]] = {}
+    waiters: Dict[int, List[Wait]] = {}
     if write_lock is not None:
-        lock = row(write_lock, "crst")
-        lock.name, lock.name_source = lock_names.WRITE_LOCK, "member"
+        states[write_lock.address] = (write_lock, "crst")
     for state in found:
-        row(state, state.kind or _system_kind(state))
+        states.setdefault(state.address, (state, state.kind or _system_kind(state)))
     for wait in waits:
         if wait.lock is not None:
             kind: Sort = "crst" if wait.is_crst else (wait.lock.kind or _system_kind(wait.lock))
-            row(wait.lock, kind).waiters.append(wait)
-    for lock in rows.values():
-        if lock.name is None:
-            _name(process, lock, managed)
-    _grade_owners(process, rows)
-    return [rows[address] for address in sorted(rows)]
+            states.setdefault(wait.lock.address, (wait.lock, kind))
+            waiters.setdefault(wait.lock.address, []).append(wait)
+    holders = {address: _holders(threads, state) for address, (state, _) in states.items()}
+    shown = _numbers_shown(process, holders.values())
+    rows = []
+    for address in sorted(states):
+        state, kind = states[address]
+        mine = tuple(waiters.get(address, ()))
+        name: Optional[str]
+        source: Optional[Named]
+        if write_lock is not None and address == write_lock.address:
+            name, source = lock_names.WRITE_LOCK, "member"
+        elif state.name is not None:
+            name, source = state.name, state.name_source
+        else:
+            name, source = _name(process, state, kind, mine, managed)
+        held = holders[address] if shown else tuple(_corroborated(h) for h in holders[address])
+        rows.append(LockFact(state, name, source, kind, held, mine, state.note))
+    return rows
 
 
-def _grade_owners(process: Process, rows: Dict[int, LockFact]) -> None:
-    """Whose number an owner word holds is proved only where the dump's numbers are shown to be the process's own.
-
-    Where no control block is in the dump, owners show it themselves: two different words of memory that are ids of threads.
+def _numbers_shown(process: Process, holders: Iterable[Tuple[Holder, ...]]) -> bool:
+    """Whether the dump's numbers of threads are shown to be the process's own: whose number an owner word holds is proved only
+    then. Where no control block is in the dump, owners show it themselves: two different words of memory that are ids of threads.
     """
-    named = {
-        h.owner.number
-        for r in rows.values()
-        for h in r.holders
-        if h.thread is not None and h.owner.numbering == "os-tid"
-    }
+    named = {h.owner.number for hs in holders for h in hs if h.thread is not None and h.owner.numbering == "os-tid"}
     if len(named) > 1:
         process.numbering.confirm("the owners of its locks")
-    if process.numbering.shown:
-        return
-    for row in rows.values():
-        row.holders = tuple(
-            replace(h, owner=replace(h.owner, grade="corroborated")) if h.owner.numbering == "os-tid" else h
-            for h in row.holders
-        )
+    return process.numbering.shown
+
+
+def _corroborated(holder: Holder) -> Holder:
+    if holder.owner.numbering != "os-tid":
+        return holder
+    return replace(holder, owner=replace(holder.owner, grade="corroborated"))
 
 
 def _system_kind(state: LockState) -> Sort:
     return "pal" if state.implementation.startswith("pal") else "pthread"
 
 
-def _holders(threads: ThreadIndex, state: LockState) -> tuple[Holder, ...]:
+def _holders(threads: ThreadIndex, state: LockState) -> Tuple[Holder, ...]:
     return tuple(Holder(owner, *threads.named(owner.numbering, owner.number)) for owner in state.owners)
 
 
-def _name(process: Process, lock: LockFact, managed: Optional[ManagedThreads]) -> None:
-    if managed is not None and managed.store is not None and lock.state.address == managed.store + _STORE_LOCK:
-        lock.name, lock.name_source = lock_names.THREAD_STORE_LOCK, "member"
-        return
-    name = lock_names.by_symbol(process, lock.state.address)
+def _name(
+    process: Process, state: LockState, kind: Sort, waiters: Sequence[Wait], managed: Optional[ManagedThreads]
+) -> Tuple[Optional[str], Optional[Named]]:
+    if managed is not None and managed.store is not None and state.address == managed.store + _STORE_LOCK:
+        return lock_names.THREAD_STORE_LOCK, "member"
+    name = lock_names.by_symbol(process, state.address)
     if name is not None:
-        lock.name, lock.name_source = name, "symbol"
-    elif lock.kind in ("crst", "pal"):
-        name = lock_names.by_callers([w.thread.frames() for w in lock.waiters])
+        return name, "symbol"
+    if kind in ("crst", "pal"):
+        name = lock_names.by_callers([w.thread.frames() for w in waiters])
         if name is not None:
-            lock.name, lock.name_source = name, "caller"
+            return name, "caller"
+    return None, None

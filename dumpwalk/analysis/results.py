@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Dict, List, Literal, Optional, Tuple
+from dataclasses import dataclass
+from typing import Dict, Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
@@ -33,7 +33,7 @@ class Holder:
     """No thread has that number, and the list of those who have one is as complete as the dump makes it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LockFact:
     """One lock of the report and everyone around it."""
 
@@ -42,7 +42,7 @@ class LockFact:
     name_source: Optional[Named]
     kind: Sort
     holders: Tuple[Holder, ...] = ()
-    waiters: List[Wait] = field(default_factory=list)
+    waiters: Tuple[Wait, ...] = ()
     note: Optional[str] = None
 
     @property
@@ -80,20 +80,20 @@ class Unsettled:
     reason: Reason
     what: str
     """What they wait for, in words, with its address where they wait for one thing."""
-    waits: List[Wait] = field(default_factory=list)
+    waits: Tuple[Wait, ...] = ()
     lock: Optional[LockState] = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Suspension:
     """A suspension of all managed threads (garbage collection, debugger) that is under way."""
 
     suspender: Optional[Thread]
     how: str
     grade: Grade
-    blocking: List[Thread] = field(default_factory=list)
+    blocking: Tuple[Thread, ...] = ()
     """Threads in cooperative mode that it has to wait for."""
-    waiting: List[Thread] = field(default_factory=list)
+    waiting: Tuple[Thread, ...] = ()
     """Threads that wait for it to end."""
 
 

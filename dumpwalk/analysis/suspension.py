@@ -9,7 +9,7 @@ managed threads in preemptive mode share.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from dumpwalk.analysis.facts import Answers, Suspension
 from dumpwalk.core.grade import Grade
@@ -32,14 +32,12 @@ def find_suspension(facts: Answers) -> Optional[Suspension]:
     suspender, how, grade = _suspender(facts)
     if suspender is None:
         return None
-    suspension = Suspension(suspender, how, grade)
-    managed = facts.managed.threads if facts.managed else ()
-    for record in managed:
+    blocking = []
+    for record in facts.managed.threads if facts.managed else ():
         thread = facts.process.thread_by_tid(record.os_tid) if record.os_tid else None
         if thread is not None and record.cooperative and thread is not suspender:
-            suspension.blocking.append(thread)
-    suspension.waiting = _waiting(facts, suspension)
-    return suspension
+            blocking.append(thread)
+    return Suspension(suspender, how, grade, tuple(blocking), tuple(_waiting(facts, suspender, blocking)))
 
 
 def _suspender(facts: Answers) -> tuple[Optional[Thread], str, Grade]:
@@ -61,14 +59,14 @@ def _suspender(facts: Answers) -> tuple[Optional[Thread], str, Grade]:
     return None, "", "unresolved"
 
 
-def _waiting(facts: Answers, suspension: Suspension) -> List[Thread]:
+def _waiting(facts: Answers, suspender: Thread, holding_up: Sequence[Thread]) -> List[Thread]:
     by_word: Dict[int, List[Thread]] = {}
     found: List[Thread] = []
-    blocking = {t.index for t in suspension.blocking}
+    blocking = {t.index for t in holding_up}
     managed = {r.os_tid & 0xFFFFFFFF for r in facts.managed.threads if r.os_tid} if facts.managed else set()
     for wait in facts.waits:
         thread = wait.thread
-        if thread is suspension.suspender or thread.index in blocking or wait.lock is not None:
+        if thread is suspender or thread.index in blocking or wait.lock is not None:
             continue
         named = [plain(f.function) for f in thread.frames()[:16] if f.function]
         if any(n in _WAITING for n in named):

@@ -8,6 +8,7 @@ variable, an idle worker's queue. All others are here, grouped by what is known 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Dict, Final, List, Optional, Set, Tuple
 
 from dumpwalk.analysis import owner_doubts
@@ -38,17 +39,19 @@ _FOREIGN_LOCKS = {
 
 def unsettled(facts: Answers) -> List[Unsettled]:
     """All of them, those with a lock first. Linear in the number of waits."""
-    groups: Dict[Tuple[str, str], Unsettled] = {}
+    groups: Dict[Tuple[str, str], Tuple[Unsettled, List[Wait]]] = {}
     owned = {lock.state.address for lock in facts.locks if lock.holders}
     absent = {k.state.address: owner_doubts.unknowns(facts, k) for k in facts.locks if owner_doubts.absent(facts, k)}
     glibc = libc_of(facts.process) != "musl"
     for wait in facts.waits:
         found = _of_other_runtime(facts, wait) or _of_absent(facts, wait, absent) or _of(facts, wait, owned, glibc)
         if found is not None:
-            group = groups.setdefault((found.reason, found.what), found)
-            group.waits.append(wait)
+            groups.setdefault((found.reason, found.what), (found, []))[1].append(wait)
     order = (OTHER_RUNTIME, OWNER_UNKNOWN, UNKNOWN_KIND, NOT_CAPTURED)
-    return sorted(groups.values(), key=lambda g: (order.index(g.reason), g.waits[0].thread.index))
+    return sorted(
+        (replace(group, waits=tuple(waits)) for group, waits in groups.values()),
+        key=lambda g: (order.index(g.reason), g.waits[0].thread.index),
+    )
 
 
 def sentence_of(group: Unsettled) -> str:

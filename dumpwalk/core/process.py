@@ -7,7 +7,7 @@ used. An analysis asks the same questions of either and gets None where somethin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import CoreFile
@@ -50,24 +50,10 @@ def no_registers(index: int, name: str) -> Optional[int]:
     return None
 
 
-@dataclass
-class Frame:
-    """One frame. Ten thousand threads have 250,000 of them: no dictionary, and registers are asked for when needed."""
+class Frame(NamedTuple):
+    """One frame. Ten thousand threads have 250,000 of them: a plain tuple, and registers are asked for when needed."""
 
-    __slots__ = (
-        "function",
-        "index",
-        "managed",
-        "module",
-        "name_source",
-        "offset",
-        "pc",
-        "registers",
-        "sp",
-        "trust",
-        "unwinder",
-    )
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody asks of a frame
     pc: int
     module: Optional[Module]
     function: Optional[str]
@@ -91,6 +77,13 @@ class Frame:
         """A register's value in this frame; None where the unwinder cannot tell."""
         return self.registers(self.index, name)
 
+    def moved(self, index: int) -> Frame:
+        """The frame at another place of the stack; who unwound it still knows its registers by the old one."""
+        if self.index == index:
+            return self
+        known, number = self.registers, self.index
+        return self._replace(index=index, registers=lambda at, name: known(number, name))
+
 
 @dataclass
 class Thread:
@@ -101,18 +94,19 @@ class Thread:
     """Frame 0's general registers, from the core."""
     signal: Optional[int]
     name: Optional[str]
-    unwind: Callable[[], Tuple[List[Frame], Optional[str]]] = field(repr=False, default=lambda: ([], None))
+    unwind: Callable[[], Tuple[Sequence[Frame], Optional[str]]] = field(repr=False, default=lambda: ((), None))
     """Gives the frames and why the stack ends."""
-    _frames: Optional[List[Frame]] = field(default=None, repr=False)
+    _frames: Optional[Tuple[Frame, ...]] = field(default=None, repr=False)
     stack_end: Optional[str] = None
     """Why the stack has no further frame (unwinding/stack.py), once its frames were asked for; None where lldb does not say."""
     in_debugger: bool = True
     """False for a second thread of one tid, which lldb does not show: no line to paste may select it."""
 
-    def frames(self) -> List[Frame]:
+    def frames(self) -> Tuple[Frame, ...]:
         """Frames, innermost first; unwound once."""
         if self._frames is None:
-            self._frames, self.stack_end = self.unwind()
+            frames, self.stack_end = self.unwind()
+            self._frames = tuple(frames)
         return self._frames
 
     @property
@@ -124,9 +118,10 @@ class Thread:
         """Unwind again when they are next asked for: more is known now."""
         self._frames = None
 
-    def replace_frames(self, frames: List[Frame]) -> None:
-        """Put back what a later layer learned (inferred names, a caller that the unwinder skipped)."""
-        self._frames = frames
+    def tell_frames(self, frames: Iterable[Frame]) -> None:
+        """The whole stack with more known of it: names, a P/Invoke that the runtime noted. Frames themselves never change; the
+        three sources of names (symbols, metadata, what the code does) give new ones, each in a step of its own."""
+        self._frames = tuple(frames)
 
 
 class SymbolSource(Protocol):

@@ -7,10 +7,9 @@ where the noted return address's method does; the function that a method called 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
-from dumpwalk.core.process import Frame, FrameRegisters, Module, Process, Thread
+from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.coreclr.frame_chain import Call, FCall
 from dumpwalk.coreclr.managed import ManagedView
 
@@ -28,31 +27,31 @@ def name_by_chain(process: Process, view: ManagedView, threads: Optional[Sequenc
             continue
         chain = view.frame_chains.of(thread)
         ends[chain.end] = ends.get(chain.end, 0) + 1
-        frames = thread.frames()
-        for fcall in chain.fcalls:
-            _name(frames, fcall, view)
-        added = False
+        frames = list(thread.frames())
+        changed = [_name(frames, fcall, view) for fcall in chain.fcalls]
         for call in chain.calls:
             at = _caller(frames, call) if call.target is not None else None
             if at is not None:
                 frames.insert(at, _frame(frames[at], call))
-                added = True
-        if added:
-            thread.replace_frames([_at(frame, index) for index, frame in enumerate(frames)])
+                changed.append(True)
+        if any(changed):
+            thread.tell_frames(frame.moved(index) for index, frame in enumerate(frames))
     return ends
 
 
-def _name(frames: List[Frame], fcall: FCall, view: ManagedView) -> None:
-    """The function is called by a method: it is the last before the first method above the noted frame."""
+def _name(frames: List[Frame], fcall: FCall, view: ManagedView) -> bool:
+    """The function is called by a method: it is the last before the first method above the noted frame. Was it named?"""
     caller = next((i for i, f in enumerate(frames) if f.managed and f.sp is not None and f.sp > fcall.frame), 0)
     frame = frames[caller - 1] if caller else None
     if frame is None or frame.managed or frame.offset is None or frame.pc - frame.offset != fcall.entry:
-        return
+        return False
     if frame.name_source == "none" and frame.trust in _UNWOUND:
         method = view.fcalls.method(fcall.entry)
         if method is not None:
-            named = replace(frame, function=method.full, name_source="metadata", trust="frame-chain")
+            named = frame._replace(function=method.full, name_source="metadata", trust="frame-chain")
             frames[caller - 1] = named
+            return True
+    return False
 
 
 def _caller(frames: Sequence[Frame], call: Call) -> Optional[int]:
@@ -70,16 +69,7 @@ def _frame(caller: Frame, call: Call) -> Frame:
     path = call.target.path or call.target.module
     module = Module(path, None, None, None, None, "unverified") if path is not None else None
     function = call.target.full
-    return replace(
-        caller, function=function, module=module, offset=None, name_source="metadata", trust="frame-chain",
+    return caller._replace(
+        function=function, module=module, offset=None, name_source="metadata", trust="frame-chain",
         unwinder="dumpwalk",
     )  # fmt: skip
-
-
-def _at(frame: Frame, index: int) -> Frame:
-    """The frame at another place of the stack; who unwound it still knows its registers by the old one."""
-    if frame.index == index:
-        return frame
-    known, number = frame.registers, frame.index
-    registers: FrameRegisters = lambda _, name: known(number, name)  # noqa: E731
-    return replace(frame, index=index, registers=registers)

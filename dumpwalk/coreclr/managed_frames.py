@@ -7,7 +7,7 @@ interrupted stands at its own address, as the innermost one does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Dict, Final, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.process import Frame, Module, Process, Thread
@@ -49,18 +49,20 @@ _Found = Tuple[Optional[str], Optional[Module], Optional[int], str]
 
 
 def name_frames(process: Process, view: ManagedView, threads: Optional[Sequence[Thread]] = None) -> ManagedFrames:
-    """Put names on managed frames, in place: of all threads, or of these."""
+    """Put names on managed frames: of all threads, or of these."""
     result = ManagedFrames()
     naming = _Naming(view, result)
     for thread in process.threads if threads is None else threads:
-        frames = thread.frames()
+        frames: Dict[int, Frame] = {}
         exact = True
-        for index, frame in enumerate(frames):
+        for index, frame in enumerate(thread.frames()):
             if _may_be_managed(frame):
                 named = naming.frame(frame, exact)
                 if named is not frame:
                     frames[index] = named
             exact = frame.function is not None and frame.function.startswith(_SIGNAL_RETURN)
+        if frames:
+            thread.tell_frames(frames.get(index, frame) for index, frame in enumerate(thread.frames()))
     return result
 
 
@@ -95,9 +97,9 @@ class _Naming:
         else:
             result.named += 1
         if function is None:
-            return frame if frame.managed else replace(frame, managed=True)
+            return frame if frame.managed else frame._replace(managed=True)
         offset = frame.pc - start if start is not None else None
-        return replace(frame, function=function, module=assembly, offset=offset, name_source=METADATA, managed=True)
+        return frame._replace(function=function, module=assembly, offset=offset, name_source=METADATA, managed=True)
 
     def _look(self, address: int, frame: Frame) -> _Found:
         code = self._view.code_at(address)

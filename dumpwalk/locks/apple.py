@@ -47,5 +47,5 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         waiters=waiting - 1 if locked and 0 < waiting < 1 << 16 else None,
         recursive=recursive,
         owner_word=owner_word,
-        words=[Word("lgen", address + 0x20, lgen), Word("ugen", address + 0x24, ugen), owner_word],
+        words=(Word("lgen", address + 0x20, lgen), Word("ugen", address + 0x24, ugen), owner_word),
     )

@@ -49,10 +49,10 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         recursive=recursive,
         shared=bool(kind & _SHARED),
         owner_word=owner_word,
-        words=[
+        words=(
             Word("lock", address, lock),
             Word("count", address + 4, count),
             owner_word,
             Word("kind", address + 16, kind),
-        ],
+        ),
     )

@@ -62,7 +62,7 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         size=40,
         recursive=recursive,
         owner_word=word if holder else None,
-        words=words,
+        words=tuple(words),
     )
 
 

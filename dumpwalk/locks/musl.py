@@ -56,5 +56,5 @@ def read(memory: Memory, address: int) -> Optional[LockState]:
         recursive=recursive,
         shared=bool(kind & 0x80),
         owner_word=owner_word,
-        words=words,
+        words=tuple(words),
     )

@@ -50,9 +50,9 @@ def read(memory: Memory, address: int, old: bool, mutex: int, condition: int, si
         ready=state == 3,
         awakened=bool(lock_count & _AWAKENED),
         owner_word=owner_word,
-        words=[
+        words=(
             Word("LockCount", address + 8, lock_count),
             Word("RecursionCount", address + 0xC, recursion),
             owner_word,
-        ],
+        ),
     )

@@ -49,7 +49,7 @@ def read_glibc(memory: Memory, address: int) -> Optional[LockState]:
         mutex=address,
         size=56,
         owner_word=word if writer else None,
-        words=[Word("__readers", address, readers, reading=said), Word("__writers", address + 4, writers), word],
+        words=(Word("__readers", address, readers, reading=said), Word("__writers", address + 4, writers), word),
         kind="rwlock",
     )
 
@@ -75,7 +75,7 @@ def read_musl(memory: Memory, address: int) -> Optional[LockState]:
         mutex=address,
         size=56,
         waiters=waiters,
-        words=[Word("_rw_lock", address, lock, reading=said), Word("_rw_waiters", address + 4, waiters)],
+        words=(Word("_rw_lock", address, lock, reading=said), Word("_rw_waiters", address + 4, waiters)),
         kind="rwlock",
     )
 

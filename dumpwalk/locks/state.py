@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import List, Literal, Optional, Tuple
+from dataclasses import dataclass
+from typing import Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
 
@@ -68,7 +68,7 @@ class Owner:
     grade: Grade = "proved"
 
 
-@dataclass
+@dataclass(frozen=True)
 class LockState:
     """`address` is the lock the program knows (a Crst's lock, a mutex); `mutex` the pthread mutex in it."""
 
@@ -90,7 +90,7 @@ class LockState:
     awakened: bool = False
     """A PAL critical section has marked a waiter as awakened."""
     owner_word: Optional[Word] = None
-    words: List[Word] = field(default_factory=list)
+    words: Tuple[Word, ...] = ()
     more_owners: Tuple[Owner, ...] = ()
     """Owners that `owner_tid` does not tell: others beside it, or those named by another number."""
     kind: Optional[Sort] = None

@@ -33,7 +33,7 @@ class Layer:
     """The register or stack word that leads to what it waits for, where that is not the system call's own argument."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Wait:
     """One thread's wait. `lock` is None when it waits for no lock that memory confirms.
 

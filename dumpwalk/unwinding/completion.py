@@ -8,7 +8,6 @@ and stack pointer, whose unwind data it has. Frames that both found keep the deb
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -37,7 +36,7 @@ class Completion:
         at, exact = 0, True
         while at < len(frames):
             frame = frames[at]
-            whole.append(frame if frame.index == len(whole) else _moved(frame, len(whole)))
+            whole.append(frame.moved(len(whole)))
             rule = self._own.rule(frame.pc, exact)
             last = at + 1 == len(frames)
             if last and rule is not None and rule.outermost:
@@ -100,14 +99,6 @@ class Completion:
             frame = both.get((step.pc, step.sp))
             if frame is not None:
                 trust = step.trust if step.trust == "unwind-info" else frame.trust
-                whole.append(replace(_moved(frame, len(whole)), trust=trust))
+                whole.append(frame.moved(len(whole))._replace(trust=trust))
             else:
                 whole.append(self._make(len(whole), step, register))
-
-
-def _moved(frame: Frame, index: int) -> Frame:
-    """The frame at another place of the stack; the debugger still knows its registers by the old one."""
-    if frame.index == index:
-        return frame
-    known, number = frame.registers, frame.index
-    return replace(frame, index=index, registers=lambda at, name: known(number, name))

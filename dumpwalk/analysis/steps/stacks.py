@@ -38,7 +38,7 @@ def _leave(known: Gathered) -> Stacks:
             sp = thread.registers.get(process.arch.sp)
             module = modules.at(pc)
             frame = Frame(0, pc, module, None, None, "none", "context", False, no_registers, sp, "dumpwalk")
-            thread.replace_frames([frame])
+            thread.tell_frames([frame])
     return Stacks(False)
 
 

@@ -9,7 +9,6 @@ where exactly that many frames stand before the first managed one. Functions tha
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Dict, Optional, Sequence
 
 from dumpwalk.core.names import plain
@@ -62,7 +61,8 @@ class _Names:
         frame = frames[index]
         if frame.name_source == "symbol" or frame.function:
             return
-        frames[index] = replace(frame, function=name, name_source="inferred")
+        named = frame._replace(function=name, name_source="inferred")
+        thread.tell_frames((*frames[:index], named, *frames[index + 1 :]))
         if frame.offset is not None:
             self._starts[frame.pc - frame.offset] = name
 
@@ -107,12 +107,22 @@ class _Names:
         if not self._starts:
             return
         for thread in self._process.threads:
-            frames = thread.frames()
-            for index, frame in enumerate(frames):
+            found = {}
+            for index, frame in enumerate(thread.frames()):
                 if frame.function is None and frame.offset is not None and self._ours(frame):
                     name = self._starts.get(frame.pc - frame.offset)
                     if name is not None:
-                        frames[index] = replace(frame, function=name, name_source="inferred")
+                        found[index] = name
+            if found:
+                _put(thread, found)
+
+
+def _put(thread: Thread, names: Dict[int, str]) -> None:
+    """Inferred names for frames, by their place in the stack."""
+    thread.tell_frames(
+        frame._replace(function=names[index], name_source="inferred") if index in names else frame
+        for index, frame in enumerate(thread.frames())
+    )
 
 
 def enters_lock(process: Process, thread: Thread, lock: int) -> Optional[str]:

@@ -66,13 +66,15 @@ def list_lock_entry(around: Surroundings, crst: LockState) -> Optional[LockState
             implementation="list-lock-entry",
             object_type=known,
             object_address=data,
-            words=words,
+            words=tuple(words),
             recursive=True,
         )
     method = view.method_name(data)
     if isinstance(method, MethodName):
         words.append(Word("method of the ListLockEntry", crst.address - _DATA, data, 8, method.full))
-        return replace(crst, kind="crst", name=f"the JIT's lock of {method.full}", name_source="member", words=words)
+        return replace(
+            crst, kind="crst", name=f"the JIT's lock of {method.full}", name_source="member", words=tuple(words)
+        )
     return None
 
 

@@ -5,7 +5,8 @@ The lock is a PAL critical section in 3.1 to 9 and a recursive pthread mutex (mi
 
 from __future__ import annotations
 
-from typing import Optional
+from dataclasses import replace
+from typing import Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, read_u32
 from dumpwalk.coreclr.layouts import CRST_FLAG_BITS, CRST_INITIALIZED, CRST_OS_CRIT_SEC, Layout
@@ -25,9 +26,16 @@ def read_lock(memory: Memory, address: int, layout: Layout) -> Optional[LockStat
             size=layout.crst_size - 8,
         )
     state = pthread_mutex(memory, address, layout.libc if layout.libc != "any" else None, layout.os)
-    if state is not None:
-        state.size = layout.crst_size - 8
-    return state
+    return replace(state, size=layout.crst_size - 8) if state is not None else None
+
+
+def sized(memory: Memory, layouts: Sequence[Layout], state: LockState) -> Tuple[LockState, bool]:
+    """The lock with the size of a Crst where a Crst's flags word lies behind it, and whether it does."""
+    for row in layouts:
+        same = row.lock.startswith("pal") == (state.implementation == "pal-critical-section")
+        if same and crst_flags(memory, state.address, row) is not None:
+            return replace(state, size=row.crst_size - 8), True
+    return state, False
 
 
 def pthread_mutex(memory: Memory, address: int, libc: Optional[str], os: str) -> Optional[LockState]:

@@ -101,7 +101,9 @@ def _judged(
     process: Process, layouts: Sequence[Layout], stacks: _Stacks, state: LockState, thread: Thread
 ) -> HeldNative:
     facts = ["all words of its struct agree"]
-    is_crst = state.kind is None and _flags(process, layouts, state)
+    is_crst = False
+    if state.kind is None:
+        state, is_crst = crst.sized(process.memory, layouts, state)
     if is_crst:
         facts.append("a Crst's flags word stands behind it")
     if state.implementation in ("apple-mutex", "pal-mutex"):
@@ -118,15 +120,6 @@ def _judged(
     if grade == "proved" and not process.numbering.shown:
         grade = "corroborated"
     return HeldNative(state, thread, is_crst, grade, facts, stacks.frame_at(thread, where) if where else None)
-
-
-def _flags(process: Process, layouts: Sequence[Layout], state: LockState) -> bool:
-    for row in layouts:
-        same = row.lock.startswith("pal") == (state.implementation == "pal-critical-section")
-        if same and crst.crst_flags(process.memory, state.address, row) is not None:
-            state.size = row.crst_size - 8
-            return True
-    return False
 
 
 def _module_of(process: Process, address: int) -> Optional[str]:

@@ -68,7 +68,7 @@ class ManagedLock:
             size=8,
             waiters=self.counted,
             recursive=True,
-            words=self.words,
+            words=tuple(self.words),
             more_owners=tuple(self.owners),
             kind=self.kind,
             managed=True,

@@ -52,7 +52,7 @@ def mutex_at(process: Process, word: int, tid: int) -> Optional[LockState]:
         waiters=count,
         recursive=True,
         owner_word=own,
-        words=[Word("type of the kernel object", address + 0x24, kind, reading=TYPES[kind]), own],
+        words=(Word("type of the kernel object", address + 0x24, kind, reading=TYPES[kind]), own),
         kind="mutex",
         managed=True,
     )

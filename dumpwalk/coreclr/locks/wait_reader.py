@@ -8,6 +8,7 @@ recovers some of them wrongly.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, Optional, Sequence, Tuple
 
 from dumpwalk.core.process import Process, Thread
@@ -50,17 +51,18 @@ class WaitReader:
         argument = self._process.arch.syscall_arguments[0]
         state, why = self._mutex_at_word(thread, call, word, call.arguments[2])
         if state is not None:
-            wait.kind, wait.lock, wait.is_crst = "mutex", state, self._is_crst(state)
-            wait.grade = "proved"
-            wait.how = f"futex wait on {argument} = 0x{word:x}, the mutex's own word ({why})"
-            return wait
+            how = f"futex wait on {argument} = 0x{word:x}, the mutex's own word ({why})"
+            return self._proved(wait, state, how)
         found = self._critical_section_at_word(word)
-        if found is not None:
-            wait.kind, wait.lock, wait.is_crst = "mutex", found, self._is_crst(found)
-            part = "mutex" if word < (found.condition or 0) else "condition variable"
-            wait.grade = "proved"
-            wait.how = f"futex wait on {argument} = 0x{word:x}, inside the {part} of the critical section at 0x{found.address:x}"
-        return wait
+        if found is None:
+            return wait
+        part = "mutex" if word < (found.condition or 0) else "condition variable"
+        how = f"futex wait on {argument} = 0x{word:x}, inside the {part} of the critical section at 0x{found.address:x}"
+        return self._proved(wait, found, how)
+
+    def _proved(self, wait: Wait, lock: LockState, how: str, kind: str = "mutex") -> Wait:
+        """The same wait, for a lock that memory confirms."""
+        return replace(wait, kind=kind, lock=lock, is_crst=self._known[lock.address][1], grade="proved", how=how)
 
     def _mutex_at_word(
         self, thread: Thread, call: SystemCall, word: int, expected: int
@@ -75,7 +77,8 @@ class WaitReader:
             state = crst.pthread_mutex(process.memory, at, libc, process.os)
             if state is None:
                 continue
-            believed, why = is_mutex(process, thread, call, state, self._has_crst_flags(state))
+            state, flags = self._sized(state)
+            believed, why = is_mutex(process, thread, call, state, flags)
             if believed:
                 return self._remember(state), why
         return None, ""
@@ -103,31 +106,17 @@ class WaitReader:
         owner = self._process.thread_by_tid(state.owner_tid) if state.owner_tid is not None else None
         if not has_flags and owner is None:
             return None  # without a living owner only a Crst's flags word tells it from other memory
-        state.size = size
-        return state
-
-    def _is_crst(self, state: LockState) -> bool:
-        return self._remember_crst(state)
+        return replace(state, size=size)
 
     def _remember(self, state: LockState) -> LockState:
         known = self._known.get(state.address)
         if known is not None:
             return known[0]
-        self._known[state.address] = (state, self._has_crst_flags(state))
-        return state
+        self._known[state.address] = self._sized(state)
+        return self._known[state.address][0]
 
-    def _remember_crst(self, state: LockState) -> bool:
-        return self._known[state.address][1]
-
-    def _has_crst_flags(self, state: LockState) -> bool:
-        for row in self._layouts:
-            pal_row = row.lock.startswith("pal")
-            if pal_row != (state.implementation == "pal-critical-section"):
-                continue
-            if crst.crst_flags(self._process.memory, state.address, row) is not None:
-                state.size = row.crst_size - 8
-                return True
-        return False
+    def _sized(self, state: LockState) -> Tuple[LockState, bool]:
+        return crst.sized(self._process.memory, self._layouts, state)
 
     def _psynch(self, thread: Thread, call: SystemCall, mutex: int, kind: str, how: str) -> Wait:
         """The kernel's argument names the mutex; a PAL critical section has it inside, a minipal_mutex is it."""
@@ -136,17 +125,10 @@ class WaitReader:
         for row in self._pal:
             state = self._critical_section(mutex - row.mutex, row)
             if state is not None:
-                wait.lock = self._remember(state)
-                wait.is_crst, wait.kind = self._is_crst(state), "mutex"
-                wait.grade, wait.how = (
-                    "proved",
-                    f"{how} 0x{mutex:x} lies in the critical section at 0x{state.address:x}",
-                )
-                return wait
+                told = f"{how} 0x{mutex:x} lies in the critical section at 0x{state.address:x}"
+                return self._proved(wait, self._remember(state), told)
         if kind == "mutex":
             found = crst.pthread_mutex(memory, mutex, "apple", "macos")
             if found is not None:
-                wait.lock = self._remember(found)
-                wait.is_crst = self._is_crst(found)
-                wait.grade, wait.how = "proved", f"{how} 0x{mutex:x}"
+                return self._proved(wait, self._remember(found), f"{how} 0x{mutex:x}", kind)
         return wait

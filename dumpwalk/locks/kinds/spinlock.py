@@ -66,7 +66,7 @@ def _state(address: int, value: int) -> LockState:
         recursion=None,
         mutex=address,
         size=4,
-        words=[Word("lock", address, value, reading="taken")],
+        words=(Word("lock", address, value, reading="taken"),),
         kind="spinlock",
     )
 
