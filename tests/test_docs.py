@@ -96,14 +96,14 @@ def test_the_report_in_the_readme_is_the_real_one(dumpwalk_command, runtime_3_1:
 
 def test_the_tutorial_shows_real_output(dumpwalk_command, runtime_3_1: Path):
     """Each `$ dumpwalk ...` of the tutorial prints the lines below it, in order; `[...]` stands for lines left out."""
-    core = str(unpack_core("hang-self"))
+    core, small = str(unpack_core("hang-self")), str(unpack_core("hang-self-normal"))
+    named = {"core.26782": core, "small.26782": small, "runtime": str(runtime_3_1)}
     blocks = [b for b in fences(read("docs/tutorial.md"), "text") if b.startswith("$ dumpwalk ")]
     assert len(blocks) >= 5
     for block in blocks:
         first, *shown = block.splitlines()
         words = shlex.split(first[len("$ dumpwalk ") :])
-        words = [{"core.26782": core, "runtime": str(runtime_3_1)}.get(word, word) for word in words]
-        printed = dumpwalk_command(*words).stdout.splitlines()
+        printed = dumpwalk_command(*[named.get(word, word) for word in words]).stdout.splitlines()
         position = 0
         for line in shown:
             if line != "[...]":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.conftest import truth_of
+from tests.conftest import truth_of, unpack_core
 from tests.real_cores import HANGS_9, HANGS_31, SAMPLES, SINGLE_FILE, analyze, spinner_of, tids, write_lock
 
 CYCLE_LINE = (
@@ -131,6 +133,20 @@ def test_normal_dump_gives_the_picture_of_the_stacks() -> None:
     assert {by_index[a["thread"]] for a in finding["actors"] if a["role"] == "spinner"} == {truth["spinner_tid"]}
     assert "--withheap" in " ".join(finding["summary"])
     assert report["dispatch_cache"] is None
+    assert "wait for one lock, and thread" in finding["title"]
+
+
+def test_waits_on_a_word_that_a_normal_dump_lacks_are_told_without_any_name(dumpwalk_command: Any) -> None:
+    """Without the runtime's file nothing says that it is a lock; how many wait on one word, the registers say."""
+    truth, (code, report, _) = truth_of("hang-self-normal"), analyze("hang-self-normal", modules=False)
+    finding, by_index = next(f for f in report["findings"] if f["kind"] == "stacks-only"), tids(report)
+    assert code == 12 and finding["title"].startswith("15 threads wait on one word")
+    assert {by_index[a["thread"]] for a in finding["actors"] if a["role"] == "waiter"} == set(truth["waiters"])
+    locks = next(c for c in report["coverage"] if c["area"] == "locks")
+    assert locks["status"] == "partial" and "not in the dump" in locks["why"]
+    word = next(e["value"] for e in finding["evidence"] if (e["command"] or "").endswith("register read rdi"))
+    done = dumpwalk_command("threads", unpack_core("hang-self-normal"), "--waiting-on", word)
+    assert done.returncode == 12 and done.stdout.startswith(f"15 threads of {len(report['threads'])}\n")
 
 
 def test_same_core_same_bytes() -> None:

@@ -11,7 +11,8 @@ from tests.lldb_batch import Answer, answers
 from tests.real_cores import analyze, module_options
 
 CORES = [
-    "hang-self", "hang-two", "hang-self-kernel", "hang-self-gcore", "hang-stub-gc", "damage-cross", "net9-hang-self",
+    "hang-self", "hang-two", "hang-self-kernel", "hang-self-gcore", "hang-self-normal", "hang-stub-gc",
+    "damage-cross", "net9-hang-self",
     "net9-hang-two", "native-abba", "native-self", "native-three", "native-orphaned", "native-convoy",
     "samples/linux-x64-10.0.12-hang-sample", "samples/linux-arm64-10.0.12-hang-sample",
     "samples/linux-musl-x64-10.0.12-hang-sample", "samples/darwin-x64-10.0.9-hang-sample",

@@ -82,6 +82,8 @@ def test_node_whose_page_is_not_in_the_dump_is_unknown_not_healthy() -> None:
     report = _report({}, [range(page, page + 0x1000)])
     assert report.dispatch_cache is not None and report.dispatch_cache.walked == "partial"
     assert report.verdict.exit_code in (11, 12)
+    said = " ".join([report.verdict.headline or "", *(f.title for f in report.findings)])
+    assert "part of the dispatch cache is not in the dump" in said.lower() and "what they wait on" not in said
 
 
 def test_second_thread_in_the_stub_on_the_same_cycle_is_stuck_too() -> None:

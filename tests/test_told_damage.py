@@ -14,7 +14,7 @@ import pytest
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import BreakpadMinidump
 from tests.conftest import ROOT, truth_of, unpack_core
-from tests.real_cores import analyze
+from tests.real_cores import analyze, module_options
 from tests.test_runtime_without_names import _notes, _offset
 
 
@@ -35,6 +35,53 @@ def test_the_pointer_to_the_end_marker_overwritten_is_damage(tmp_path: Path) -> 
     assert [v["kind"] for v in report["dispatch_cache"]["violations"]] == ["damaged-empty"]
 
 
+def _with_second_cache(cyclic: bool, core: Path) -> int:
+    """The healthy core with a copy of its dispatch cache in unused memory, to which a sleeping thread's r12 leads; the copy's
+    address. In a cyclic copy a node of one bucket leads to itself."""
+    data, truth = bytearray(unpack_core("healthy").read_bytes()), truth_of("healthy")
+    cache, table = int(truth["cache"], 16), int(truth["table"], 16)
+    first, length = _offset(data, cache), table + 0x8008 - cache
+    copy = 0x7F5B54F7A000
+    place = _offset(data, copy)
+    assert not any(data[place : place + 0x9000]), "memory that nobody uses"
+    data[place : place + length] = data[first : first + length]
+    if cyclic:
+        slots = struct.unpack_from("<4096Q", data, place + table - cache)
+        bucket = next(b for b, node in enumerate(slots) if node != int(truth["sentinel"], 16))
+        key = data[_offset(data, slots[bucket]) : _offset(data, slots[bucket]) + 24]
+        node = copy + 0x8800
+        data[place + 0x8800 : place + 0x8820] = key + struct.pack("<Q", node)
+        struct.pack_into("<Q", data, place + table - cache + 8 * bucket, node)
+    sleeper = next(
+        body
+        for _, kind, body, _ in _notes(data)
+        if kind == 1 and struct.unpack_from("<q", data, body + 112 + 120)[0] == 202
+    )
+    struct.pack_into("<Q", data, sleeper + 112 + 24, copy)
+    core.write_bytes(data)
+    return copy
+
+
+def test_a_second_cache_with_a_circle_is_damage(tmp_path: Path) -> None:
+    copy = _with_second_cache(True, tmp_path / "second.core")
+    code, report = _analyze(tmp_path / "second.core", *module_options("healthy"))
+    assert (code, report["verdict"]["kind"]) == (11, "dispatch-cache-damage")
+    (violation,) = report["dispatch_cache"]["violations"]
+    assert (violation["kind"], violation["address"]) == ("second-cache", f"0x{copy:x}")
+    assert "1 circular chain" in violation["detail"] and report["dispatch_cache"]["cycles"] == []
+    assert report["dispatch_cache"]["address"] == truth_of("healthy")["cache"]
+
+
+def test_a_second_cache_that_is_in_order_is_told_and_no_damage(tmp_path: Path) -> None:
+    copy = _with_second_cache(False, tmp_path / "second.core")
+    code, report = _analyze(tmp_path / "second.core")
+    assert code == 0 and report["dispatch_cache"]["violations"] == []
+    addresses = {copy, int(truth_of("healthy")["cache"], 16)} - {int(report["dispatch_cache"]["address"], 16)}
+    (cover,) = [c for c in report["coverage"] if c["area"] == "dispatch-cache"]
+    assert cover["status"] == "complete" and len(addresses) == 1
+    assert f"1 more structure looks like it, at 0x{addresses.pop():x}" in cover["why"]
+
+
 def test_two_threads_with_one_tid_are_two_rows_and_repro_lines_show_their_own_registers(tmp_path: Path) -> None:
     data = bytearray(unpack_core("native-three").read_bytes())
     records = [body for _, kind, body, _ in _notes(data) if kind == 1]
@@ -53,6 +100,19 @@ def test_two_threads_with_one_tid_are_two_rows_and_repro_lines_show_their_own_re
         line for finding in report["findings"] for line in finding["repro"] if line.startswith("thread select")
     ):
         assert int(line.split()[-1]) <= 3, "lldb has three threads of this file"
+
+
+def test_a_crash_of_two_threads_with_one_tid_names_neither(tmp_path: Path) -> None:
+    """The signal's note has the number of both: a stack or a line for lldb would be that of one or of the other."""
+    data = bytearray(unpack_core("waits/crash").read_bytes())
+    crashed, other = [body for _, kind, body, _ in _notes(data) if kind == 1]
+    data[other + 32 : other + 36] = data[crashed + 32 : crashed + 36]
+    core = tmp_path / "twice.core"
+    core.write_bytes(data)
+    code, report = _analyze(core)
+    finding = next(f for f in report["findings"] if f["kind"] == "crash")
+    assert code == 12 and report["verdict"]["headline"].startswith("CRASH, not a hang: a thread received SIGSEGV")
+    assert finding["repro"] == [] and finding["actors"] == [] and len(finding["summary"]) == 1
 
 
 def test_a_crash_is_said_first_with_its_thread_and_stack() -> None:

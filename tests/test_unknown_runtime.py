@@ -51,6 +51,9 @@ def test_unknown_version_whose_structure_fits_nothing_is_inconclusive() -> None:
     report = report_of(observe(process), "core", process.corefile)
     assert report.dispatch_cache is None
     assert (report.verdict.status, report.verdict.exit_code) == ("inconclusive", 12)
+    picture = next(f for f in report.findings if f.kind == "stacks-only")
+    said = " ".join([report.verdict.headline or "", picture.title, *picture.summary])
+    assert "was not found" in said and "not in the dump" not in said and "would hold" not in said, "it is a heap dump"
 
 
 def test_every_platform_of_every_version_has_one_row_at_most() -> None:

@@ -115,7 +115,7 @@ def _cache(facts: Gathered) -> None:
         if location.not_created:
             facts.cover("dispatch-cache", "complete", "g_resolveCache is NULL: the process has not made one")
         elif location.pointer_not_captured or _is_small(facts):
-            facts.cover("dispatch-cache", "none", "the memory that holds it is not in this kind of dump")
+            facts.cover("dispatch-cache", "none", "not found in what this kind of dump holds")
         else:
             facts.cover("dispatch-cache", "none", f"not found (tried: {', '.join(location.tried)})")
         return

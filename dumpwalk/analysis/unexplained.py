@@ -91,7 +91,7 @@ def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Un
     if wait.call.kind != "futex" or wait.kind not in _FUTEX_KINDS or wait.word is None:
         return None
     if facts.process.memory.read(wait.word, 4) is None:
-        return Unsettled(NOT_CAPTURED, "a futex word that is not in the dump") if wait.kind == "futex" else None
+        return Unsettled(NOT_CAPTURED, "a futex word that is not in the dump")
     if glibc and _protocol_of_locks(facts, wait):
         return Unsettled(OWNER_UNKNOWN, "a lock that names no owner (libc's own, or a mutex that is damaged)")
     return Unsettled(

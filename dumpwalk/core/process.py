@@ -198,8 +198,10 @@ class Process:
         return self.threads[at] if at is not None else None
 
     def thread_of_note(self, tid: int) -> Optional[Thread]:
-        """The thread whose note in the dump has this number: for what the dump itself says, a signal or a crash."""
-        return next((t for t in self.threads if t.tid == tid), None)
+        """The thread whose note in the dump has this number: for what the dump itself says, a signal or a crash. None where
+        two notes have it: which of them is meant is not known."""
+        found = [t for t in self.threads if t.tid == tid]
+        return found[0] if len(found) == 1 else None
 
     def own_tid(self, thread: Thread) -> Optional[int]:
         """The number by which memory knows a thread."""

@@ -37,7 +37,7 @@ def detect(facts: Facts) -> List[Finding]:
             consistent_with=("A crash.", "A signal sent on purpose to get a dump of a hang."),
             not_established=("Which of the two it was, unless the signal's sender is known.",),
             evidence=(Evidence(line, None, str(core.crash_signal), "the core's notes", "corroborated"),),
-            repro=(f"thread select {thread.index}", "thread info") if thread else (),
+            repro=(f"thread select {thread.index}", "thread info") if thread and thread.in_debugger else (),
             status="none",
             summary=(f"{line[0].upper()}{line[1:]}.", *_stack(thread)),
             actors=(Actor(thread.index, "crashed"),) if thread else (),

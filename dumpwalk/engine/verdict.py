@@ -124,8 +124,9 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
             problems.append(
                 (
                     "not-captured",
-                    "the memory of the dispatch cache and its lock is not in this kind of dump",
-                    "The dump does not hold the memory that would tell; a heap or full dump would.",
+                    "the dispatch cache and its lock were not found in what this kind of dump holds",
+                    "The dispatch cache and its lock were not found in what this kind of dump holds; a heap or full dump "
+                    "has them.",
                 )
             )
         else:

@@ -32,13 +32,15 @@ def _locate(process: Process, runtime: RuntimeView, waits: Sequence[Wait], ways:
     def from_registers() -> Iterable[Candidate]:
         for wait in waits:
             if wait.lock is not None and wait.is_crst:
-                yield Candidate(wait.lock.address, f"thread {wait.thread.index}: the lock it waits for")
+                yield Candidate(wait.lock.address, f"thread {wait.thread.index}: the lock it waits for", used=True)
         running = [w.thread for w in waits if not w.call.inside]
         for thread in running:
             loop = walk_loop_at(process.code, process.arch, thread.registers.get(process.arch.pc, 0))
             address = loop.cache(thread.registers) if loop else None
             if loop is not None and address is not None:
-                yield Candidate(address, f"thread {thread.index}: {loop.this or loop.table_register}", sure=True)
+                yield Candidate(
+                    address, f"thread {thread.index}: {loop.this or loop.table_register}", sure=True, used=True
+                )
         for thread, _, name, value in register_candidates(process, running, deep=False):
             yield Candidate(value, f"thread {thread.index}: {name}")
         waiting = [w.thread for w in waits if w.call.kind in ("futex", "psynch-mutex", "psynch-condition")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
+from dumpwalk.core.names import plural
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch.audit import CacheWalk, read_element, record_damage, walk_cache
 from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, bucket_of
@@ -145,7 +146,7 @@ def audit_others(process: Process, cache: Cache) -> None:
         known.add(other.table)
         found = walk(process, other, ()).walk
         if found.cycles or found.damage:
-            wrong = f"{len(found.cycles)} circular chains, {found.damage_count} broken rules"
+            wrong = f"{plural(len(found.cycles), 'circular chain')}, {plural(found.damage_count, 'broken rule')}"
             why = f"a second structure that looks like the cache, at 0x{other.address:x}, has {wrong}"
             record_damage(cache.walk, "second-cache", None, None, other.address, why)
 

@@ -40,6 +40,9 @@ class Location:
     """None when no scan was needed."""
     pointer_not_captured: bool = False
     """A symbol or table led to g_resolveCache, and the object it points to is not in the dump."""
+    used: bool = False
+    """What led there says by itself that it is the cache that is used: a symbol, the runtime's table, a walk's own code, a
+    lock that threads wait for. A mere register may lead to a copy that nobody uses."""
     not_created: bool = False
     """g_resolveCache itself was read and is NULL: the process has no cache."""
 
@@ -52,6 +55,8 @@ class Candidate:
     how: str
     sure: bool = False
     """Something else says that a DispatchCache is there, so an unknown layout is worth deriving."""
+    used: bool = False
+    """What led there says by itself that it is the cache that is used, as in Location.used."""
 
 
 def locate(
@@ -86,15 +91,23 @@ def locate(
         for candidate in table_pointers():
             if _take_pointer(location, memory, layouts, candidate.address, "dac-table", candidate.how):
                 break
-    if location.shape is None and "structural-scan" in ways and not location.not_created:
-        location.tried.append("structural-scan")
-        shapes, location.scan_complete = scan(memory, layouts)
-        if shapes:
-            location.shape = shapes[0]
-            location.others.extend(shapes[1:])
-            location.located_by.append("structural-scan")
-            location.details.append(f"structure at 0x{shapes[0].table:x}")
+    if "structural-scan" in ways and not location.used and not location.not_created:
+        _take_scan(location, memory, layouts)
     return location
+
+
+def _take_scan(location: Location, memory: Memory, layouts: Sequence[Layout]) -> None:
+    """All structures in memory: the cache where nothing led to one, else others beside the one that a register led to."""
+    location.tried.append("structural-scan")
+    shapes, location.scan_complete = scan(memory, layouts)
+    if not shapes:
+        return
+    found = location.shape or shapes[0]
+    location.shape = found
+    location.others.extend(s for s in shapes if s.table != found.table)
+    if any(s.table == found.table for s in shapes):
+        location.located_by.append("structural-scan")
+        location.details.append(f"structure at 0x{found.table:x}")
 
 
 def _take_pointer(
@@ -108,7 +121,7 @@ def _take_pointer(
         return False
     if way == "symbol" and memory.read(value, 0x40) is None:
         location.pointer_not_captured = True
-    return _take_object(location, memory, layouts, Candidate(value, how, way == "symbol"), way)
+    return _take_object(location, memory, layouts, Candidate(value, how, way == "symbol", used=True), way)
 
 
 def _take_object(location: Location, memory: Memory, layouts: Sequence[Layout], candidate: Candidate, way: str) -> bool:
@@ -117,6 +130,7 @@ def _take_object(location: Location, memory: Memory, layouts: Sequence[Layout], 
         if way not in location.located_by:
             location.located_by.append(way)
             location.details.append(candidate.how)
+        location.used = location.used or candidate.used
         return True
     for address in (candidate.address, candidate.address - LOCK_OFFSET):
         if address <= 0 or address & 7:
@@ -126,14 +140,17 @@ def _take_object(location: Location, memory: Memory, layouts: Sequence[Layout], 
             shape = examine_unknown(memory, address, layouts)
         if shape is None:
             continue
-        if known is None:
-            location.shape = shape
-        elif known.table != shape.table:
-            location.others.append(shape)
-            return False
+        if known is not None and known.table != shape.table:
+            if location.used or not candidate.used:
+                location.others.append(shape)
+                return False
+            location.others.append(known)  # a register led to it, and to this one what the runtime itself uses
+            location.located_by, location.details = [], []
+        location.shape = shape if known is None or known.table != shape.table else known
         if way not in location.located_by:
             location.located_by.append(way)
             location.details.append(candidate.how)
+        location.used = location.used or candidate.used
         return True
     return False
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def _view(options: Options) -> Renderer:
     from dumpwalk.report import text
-    from dumpwalk.report.sections.threads.phrases import find_locks
+    from dumpwalk.report.sections.threads.phrases import find_locks, waiting_at
 
     grep, waiting_on = options["grep"], options["waiting_on"]
     try:
@@ -24,9 +24,12 @@ def _view(options: Options) -> Renderer:
         raise Usage(f"--grep {grep}: not a regular expression ({error}).") from error
 
     def view(report: Report, width: int, color: bool) -> str:
-        if waiting_on and not find_locks(report, waiting_on):
+        if waiting_on and not (find_locks(report, waiting_on) or waiting_at(report, waiting_on)):
             known = "; ".join(f"{lock.address} {lock.name or ''}".strip() for lock in report.locks[:20])
-            raise Usage(f"--waiting-on {waiting_on}: no lock of this dump is called so. Known: {known or 'none'}.")
+            raise Usage(
+                f"--waiting-on {waiting_on}: no lock of this dump is called so, and no thread waits there. "
+                f"Known: {known or 'none'}."
+            )
         return text.render_threads(report, width, color, grep=grep, waiting_on=waiting_on, managed=options["managed"])
 
     return view
@@ -43,7 +46,11 @@ COMMAND = report_command(
             help="Only threads with a frame, name or role that matches.",
         ),
         Option("--managed", is_flag=True, help="The managed frames alone, and no thread that has none."),
-        Option("--waiting-on", metavar="LOCK", help="Only threads that wait for this lock: its name or address."),
+        Option(
+            "--waiting-on",
+            metavar="LOCK",
+            help="Only threads that wait for this lock: its name or address, or that of any word they wait on.",
+        ),
     ),
     examples=(
         ("dumpwalk threads core.1234 --grep 'Socket|Poll'", "threads with such a frame, name or role"),

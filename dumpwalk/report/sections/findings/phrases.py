@@ -50,8 +50,9 @@ def fact(evidence: Evidence) -> str:
 
 
 def proof_title(finding: Finding) -> str:
-    """`Proof` only where something is proved."""
-    return "Proof" if any(e.grade in ("proved", "corroborated") for e in finding.evidence) else "What was seen"
+    """`Proof` only where something is proved, of a finding that is more than a picture."""
+    shown = finding.confidence != "inferred" and any(e.grade in ("proved", "corroborated") for e in finding.evidence)
+    return "Proof" if shown else "What was seen"
 
 
 def repro_notes(finding: Finding) -> List[Tuple[str, str]]:

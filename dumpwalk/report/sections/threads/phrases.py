@@ -40,7 +40,8 @@ def describe(thread: Thread, locks: Dict[str, Lock], ids: bool = True) -> str:
 
 
 def select(report: Report, grep: Union[str, Pattern[str], None], waiting_on: Optional[str]) -> List[Thread]:
-    """Threads with a frame, module or name that matches, and that wait for the lock (address or a part of its name).
+    """Threads with a frame, module or name that matches, and that wait for the lock (address or a part of its name) or on the
+    word at that address.
 
     Raises re.error for a pattern that is none.
     """
@@ -50,6 +51,7 @@ def select(report: Report, grep: Union[str, Pattern[str], None], waiting_on: Opt
         for lock in find_locks(report, waiting_on):
             wanted.update(waiter.thread for waiter in lock.waiters)
             wanted.update(t.index for t in report.threads if t.wait and t.wait.lock == lock.address)
+        wanted.update(thread.index for thread in waiting_at(report, waiting_on))
         chosen = [thread for thread in chosen if thread.index in wanted]
     if grep:
         pattern = re.compile(grep) if isinstance(grep, str) else grep
@@ -69,12 +71,22 @@ def select(report: Report, grep: Union[str, Pattern[str], None], waiting_on: Opt
     return list(chosen)
 
 
+def waiting_at(report: Report, wanted: str) -> List[Thread]:
+    """Threads whose wait is on this address: a word of no lock that is known, or an event."""
+    number = _address(wanted)
+    return [t for t in report.threads if number is not None and t.wait is not None and _address(t.wait.address) == number]
+
+
+def _address(text: Optional[str]) -> Optional[int]:
+    try:
+        return int(text, 16) if text is not None else None
+    except ValueError:
+        return None
+
+
 def find_locks(report: Report, wanted: str) -> List[Lock]:
     """Locks by address, or by a part of the name."""
-    try:
-        number: Optional[int] = int(wanted, 16)
-    except ValueError:
-        number = None
+    number = _address(wanted)
     return [
         lock for lock in report.locks
         if (number is not None and int(lock.address, 16) == number) or wanted.lower() in (lock.name or "").lower()

@@ -82,7 +82,7 @@ def in_full(
 ) -> None:
     """Every stack in full, equal ones once; of the threads that were asked for. A bad pattern raises re.error."""
     chosen = select(report, grep, waiting_on)
-    if waiting_on and not find_locks(report, waiting_on):
+    if waiting_on and not (chosen or find_locks(report, waiting_on)):
         names = "; ".join(f"{lock.address} {lock.name or ''}".strip() for lock in report.locks[:20])
         page.say(f"No lock of this dump is called {waiting_on!r}. Known: {names or 'none'}.", "")
     limited = grep is not None or waiting_on is not None
