@@ -14,6 +14,7 @@ import pytest
 from fixtures import build, dump, proc
 from fixtures.program import Program
 from tests.conftest import ROOT, unpack_core
+from tests.real_cores import analyze
 
 PYTHON = """
 import threading, time
@@ -34,8 +35,8 @@ class Program {
 """
 
 
-def _analyze(core: Path) -> Tuple[int, Dict[str, Any]]:
-    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
+def _analyze(core: Path, *options: str) -> Tuple[int, Dict[str, Any]]:
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core), *options]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done.returncode, json.loads(done.stdout)
 
@@ -73,12 +74,27 @@ def test_a_deadlocked_mono_is_named_as_dotnet_without_coreclr(tmp_path: Path) ->
     _named(report, "Mono", ".NET without CoreCLR")
 
 
+@pytest.mark.parametrize("way", ["told", "unread"])
 @pytest.mark.live
-def test_nativeaot_is_known_by_its_header(tmp_path: Path) -> None:
+def test_a_native_aot_of_net_11_is_known_by_its_contract(way: str, tmp_path: Path) -> None:
+    """A runtime that describes itself is CoreCLR's only where the description says so: not where its text is not there."""
     program = build.compile_c("aot", tmp_path / "aot")
-    code, report = _analyze(_core_of([str(program)], tmp_path, 2))
+    code, report = _analyze(_core_of([str(program), way], tmp_path, 2), "-m", str(tmp_path))
+    assert code == 12 and report["runtime"] is None
+    if way == "told":
+        _named(report, "NativeAOT", ".NET without CoreCLR")
+    else:
+        assert report["verdict"]["kind"] == "not-found" and "a runtime's descriptor" in report["verdict"]["headline"]
+
+
+def test_a_library_of_native_aot_is_known_by_its_header() -> None:
+    """.NET 10.0.14 in a library of a C program, from the kernel's core alone."""
+    code, report, _ = analyze("waits/nativeaot-idle")
     assert code == 12
     _named(report, "NativeAOT", ".NET without CoreCLR")
+    how = next(c["why"] for c in report["coverage"] if c["area"] == "other-runtime")
+    assert "DotNetRuntimeDebugHeader at 0x" in how and "FixedWidthParser.Native.so" in how
+    assert next(c["why"] for c in report["coverage"] if c["area"] == "dispatch-cache") == "NativeAOT has none"
 
 
 def test_a_mapped_libjvm_makes_it_a_java_process(tmp_path: Path) -> None:
@@ -91,16 +107,23 @@ def test_a_mapped_libjvm_makes_it_a_java_process(tmp_path: Path) -> None:
     _named(report, "Java", "jhsdb")
 
 
-def test_a_go_program_is_known_by_its_build_information(tmp_path: Path) -> None:
-    """Only the mark is Go's here, in the data of a core of idle consumers."""
-    from tests.conftest import truth_of
-    from tests.test_runtime_without_names import _offset
-
-    data = bytearray(unpack_core("waits/idle-semaphore").read_bytes())
-    place = _offset(data, int(truth_of("waits/idle-semaphore")["objects"]["start_line"]["address"], 16))
-    data[place : place + 14] = b"\xff Go buildinf:"
-    core = tmp_path / "go.core"
-    core.write_bytes(data)
-    code, report = _analyze(core)
+def test_a_deadlocked_go_program_is_known_by_its_build_information() -> None:
+    code, report, _ = analyze("waits/go-abba")
     assert code == 12
     _named(report, "Go", "dlv core")
+
+
+def test_a_deadlocked_rust_program_is_known_by_its_file(tmp_path: Path) -> None:
+    """Nothing in the core's own memory says that it is Rust: without the file the words are of no kind that is known."""
+    code, report, _ = analyze("waits/rust-abba")
+    assert code == 12
+    _named(report, "Rust", "rust-gdb")
+    assert "2 threads wait for something of Rust's own" in report["verdict"]["headline"]
+    code, report, _ = analyze("waits/rust-abba", modules=False)
+    assert (code, report["verdict"]["kind"]) == (12, "unexplained-wait")
+    assert sorted(a["thread"] for f in report["findings"] for a in f["actors"]) == [1, 2]
+
+
+def test_a_rust_program_that_waits_for_no_lock_is_none_with_its_scope() -> None:
+    code, report, _ = analyze("waits/rust-busy")
+    assert code == 0 and "locks of Rust are not looked at" in report["verdict"]["sentence"]

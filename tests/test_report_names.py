@@ -38,6 +38,11 @@ from tests.report_samples import SAMPLES, hang_self
         ("CrstBase::Enter() [clone .part.0]", "CrstBase::Enter"),
         ("f[abi:cxx11](int)", "f"),
         ("non-virtual thunk to Foo::bar(int)", "non-virtual thunk to Foo::bar"),
+        (
+            "<std::sys::sync::mutex::futex::Mutex>::lock_contended",
+            "std::sys::sync::mutex::futex::Mutex::lock_contended",
+        ),
+        ("<alloc::vec::Vec<u8> as core::fmt::Write>::write_str", "alloc::vec::Vec::write_str"),
         ("weird<<(", "weird<<("),
         (")(", ")("),
         ("", ""),

@@ -139,6 +139,8 @@ def _cache(facts: Gathered) -> None:
 
 
 def _no_runtime(facts: Gathered) -> str:
+    if facts.other is not None and facts.other.dotnet:
+        return f"{facts.other.name} has none"
     traces = facts.traces
     if traces is None or (traces.complete and not traces.sentences):
         return "no .NET runtime was found in this process"

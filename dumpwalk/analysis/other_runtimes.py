@@ -1,23 +1,24 @@
 """Which other language's runtime a process is, and who can read its locks: their field is not dumpwalk's.
 
 By the names of mapped files and of the program; Go by the build information that its linker leaves in the data segment
-(`\\xff Go buildinf:`, debug/buildinfo); NativeAOT by the exported DotNetRuntimeDebugHeader, which begins with DNDH
-(src/coreclr/nativeaot/Runtime/DebugHeader.cpp); Mono by its library or the exports of mono_jit_init.
+(`\\xff Go buildinf:`, debug/buildinfo); .NET without CoreCLR by coreclr/other_dotnet.py; Rust by the compiler's line in the
+program's file (.comment), or by functions of its standard library on the stacks: nothing of a Rust program's own data says it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator, Optional, Tuple
 
+from dumpwalk import limits
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.open_image import open_image
-from dumpwalk.coreclr.runtime import is_other_dotnet
+from dumpwalk.coreclr.other_dotnet import aot_header_at, is_mono, is_native_aot
+from dumpwalk.images.elf_image import comments
 
 _GO = b"\xff Go buildinf:"
-_AOT_HEADER = b"DNDH"
 _SEARCHED_BYTES = 64 << 20
 _CORECLR_NAMES = ("libcoreclr.",)
 """The .NET SDK's Mono runtime bears CoreCLR's file name (src/mono/mono/mini)."""
@@ -30,9 +31,10 @@ class OtherRuntime:
     """Which tool shows its locks."""
     how: str
     """What it was recognised by."""
-
-
-_MONO_ADVICE = "it is .NET without CoreCLR: lldb with Mono's symbols shows its stacks (mono_pmip)"
+    words_only: bool = False
+    """Its locks are futex words of their own: semaphores and conditions of the C library are none of it."""
+    dotnet: bool = False
+    """It is .NET, without CoreCLR."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class OtherLook:
     runtime: Optional[OtherRuntime]
 
 
+_MONO_ADVICE = "it is .NET without CoreCLR: lldb with Mono's symbols shows its stacks (mono_pmip)"
 _BY_NAME: Tuple[Tuple[str, str, str], ...] = (
     (
         r"libpython\d[\d.]*[a-z]*\.(so.*|dylib)|python(\d(\.\d+)?t?)?",
@@ -53,32 +56,91 @@ _BY_NAME: Tuple[Tuple[str, str, str], ...] = (
 )
 _GO_ADVICE = "delve shows its goroutines: dlv core PROGRAM CORE"
 _AOT_ADVICE = "it is .NET without CoreCLR: lldb with the program's own symbols shows its stacks"
+_RUST_ADVICE = "rust-lldb or rust-gdb with the program's own symbols shows what each lock's caller holds"
+_RUST_COMPILER = b"rustc version"
+_RUST_LIBRARY = re.compile(r"libstd-[0-9a-f]{16}\.(so|dylib)")
+_RUST_FUNCTIONS = (
+    "std::sys::",
+    "std::sys_common::",
+    "std::rt::lang_start",
+    "parking_lot_core::",
+    "core::ops::function::FnOnce",
+)
+"""C++'s std has none of these."""
+_RUST_FRAMES = 24
 
 
 def recognise(process: Process) -> Optional[OtherRuntime]:
     """The runtime, or None. The order is that of certainty: an image's own mark, a library, the program's name."""
     program = _program(process)
-    for module in _natives(process):
-        if module.name.startswith(("libmono", "mono")) or module is not program:
-            continue
-        data = _data(process.memory, module)
-        for start, piece in data:
-            if _GO in piece:
-                return OtherRuntime("Go", _GO_ADVICE, f"its linker's build information in {module.name}")
-            at = piece.find(_AOT_HEADER)
-            while at >= 0:
-                if (start + at) % 8 == 0 and 0 < int.from_bytes(piece[at + 4 : at + 6], "little") < 64:
-                    return OtherRuntime("NativeAOT", _AOT_ADVICE, f"DotNetRuntimeDebugHeader at 0x{start + at:x}")
-                at = piece.find(_AOT_HEADER, at + 1)
-    for module in _natives(process):
-        if module.name.startswith(_CORECLR_NAMES):
-            image = open_image(process.memory, module.base or 0, module.file if module.match == "matched" else None)
-            if image is not None and is_other_dotnet(image):
-                return OtherRuntime("Mono", _MONO_ADVICE, f"{module.name} exports Mono's functions")
+    marked = _go(process, program) or _of_dotnet(process, program)
+    named = _by_name(process)
+    if marked is None or named is None or named.name == marked.name:
+        return marked or named or _rust(process, program)
+    if program is not None and marked.how.endswith(program.name):
+        return marked
+    return replace(
+        named,
+        name=f"{named.name} with {marked.name}",
+        advice=f"{named.advice}; {marked.advice}",
+        how=f"{named.how}, {marked.how}",
+        dotnet=named.dotnet or marked.dotnet,
+    )
+
+
+def _by_name(process: Process) -> Optional[OtherRuntime]:
     for pattern, name, advice in _BY_NAME:
         for module in _natives(process):
             if re.fullmatch(pattern, module.name):
-                return OtherRuntime(name, advice, f"{module.name} is mapped")
+                return OtherRuntime(name, advice, f"{module.name} is mapped", dotnet=name == "Mono")
+    return None
+
+
+def _go(process: Process, program: Optional[Module]) -> Optional[OtherRuntime]:
+    if program is None or program.name.startswith("mono"):
+        return None
+    for _, piece in _data(process.memory, program):
+        if _GO in piece:
+            return OtherRuntime("Go", _GO_ADVICE, f"its linker's build information in {program.name}")
+    return None
+
+
+def _of_dotnet(process: Process, program: Optional[Module]) -> Optional[OtherRuntime]:
+    """NativeAOT, in the program or in a library of it, or a Mono that bears CoreCLR's name."""
+    modules = list(_natives(process))[: limits.IMAGES]
+    for module in sorted(modules, key=lambda m: m is not program):
+        if module.name.startswith(("libmono", "mono")):
+            continue
+        for start, piece in _data(process.memory, module):
+            at = aot_header_at(start, piece)
+            if at is not None:
+                how = f"DotNetRuntimeDebugHeader at 0x{at:x}, in {module.name}"
+                return OtherRuntime("NativeAOT", _AOT_ADVICE, how, dotnet=True)
+        image = open_image(process.memory, module.base or 0, module.file if module.match == "matched" else None)
+        if image is None:
+            continue
+        if is_native_aot(image):
+            how = f"the runtime's own description in {module.name}"
+            return OtherRuntime("NativeAOT", _AOT_ADVICE, how, dotnet=True)
+        if module.name.startswith(_CORECLR_NAMES) and is_mono(image):
+            how = f"{module.name} exports Mono's functions"
+            return OtherRuntime("Mono", _MONO_ADVICE, how, dotnet=True)
+    return None
+
+
+def _rust(process: Process, program: Optional[Module]) -> Optional[OtherRuntime]:
+    library = next((m.name for m in _natives(process) if _RUST_LIBRARY.fullmatch(m.name)), None)
+    if library is not None:
+        return OtherRuntime("Rust", _RUST_ADVICE, f"{library} is mapped", words_only=True)
+    file = program.file if program is not None and program.match == "matched" else None
+    if program is not None and file is not None and _RUST_COMPILER in comments(file):
+        return OtherRuntime("Rust", _RUST_ADVICE, f"its compiler's line in {program.name}", words_only=True)
+    for thread in process.threads[: limits.IMAGES]:
+        for frame in thread.frames()[:_RUST_FRAMES]:
+            name = (frame.function or "").lstrip("<") if frame.name_source == "symbol" else ""
+            if name.startswith(_RUST_FUNCTIONS):
+                how = f"a function of its standard library on the stack of thread {thread.index}"
+                return OtherRuntime("Rust", _RUST_ADVICE, how, words_only=True)
     return None
 
 

@@ -76,7 +76,13 @@ def _of_other_runtime(facts: Answers, wait: Wait) -> Optional[Unsettled]:
         return None
     if wait.call.kind != "futex" or (wait.target is not None and wait.target.kind != "event"):
         return None
+    if facts.other.words_only and (wait.explained or wait.target is not None or not _is_captured(facts, wait)):
+        return None
     return Unsettled(OTHER_RUNTIME, f"something of {facts.other.name}'s own, which dumpwalk does not read")
+
+
+def _is_captured(facts: Answers, wait: Wait) -> bool:
+    return wait.word is not None and facts.process.memory.read(wait.word, 4) is not None
 
 
 def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Unsettled]:
@@ -90,7 +96,7 @@ def _of(facts: Answers, wait: Wait, owned: Set[int], glibc: bool) -> Optional[Un
         return Unsettled(OWNER_UNKNOWN, _FOREIGN_LOCKS[wait.kind])
     if wait.call.kind != "futex" or wait.kind not in _FUTEX_KINDS or wait.word is None:
         return None
-    if facts.process.memory.read(wait.word, 4) is None:
+    if not _is_captured(facts, wait):
         return Unsettled(NOT_CAPTURED, "a futex word that is not in the dump")
     if glibc and _protocol_of_locks(facts, wait):
         return Unsettled(OWNER_UNKNOWN, "a lock that names no owner (libc's own, or a mutex that is damaged)")

@@ -26,8 +26,11 @@ _ANONYMOUS = "(anonymous namespace)"
 def plain(function: str) -> str:
     """A function's qualified name without arguments, template arguments and symbol version.
 
-    `ns::T<U>::f(int) const` gives `ns::T::f`, `read@GLIBC_2.2.5` gives `read`; what is no C++ name comes back as it is.
+    `ns::T<U>::f(int) const` gives `ns::T::f`, Rust's `<a::T as b::Trait>::f` gives `a::T::f`, `read@GLIBC_2.2.5` gives `read`;
+    what is no such name comes back as it is.
     """
+    if function.startswith("<"):
+        function = _of_rust(function)
     if "@" in function:
         function = _SYMBOL_VERSION.sub("", function)
     if "(" not in function and "<" not in function and "[abi:" not in function:
@@ -50,6 +53,17 @@ def plain(function: str) -> str:
     text = text.split(" ")[-1] if not text.startswith(("non-virtual thunk", "virtual thunk")) else text
     text = re.sub("\x00(\\d+)\x00", lambda m: operators[int(m.group(1))], text)
     return text.strip() or function
+
+
+def _of_rust(function: str) -> str:
+    """A method's type in front of it without its brackets and trait."""
+    depth = 0
+    for at, char in enumerate(function):
+        depth += (char == "<") - (char == ">" and function[at - 1] != "-")
+        if depth == 0:
+            rest = function[at + 1 :]
+            return function[1:at].split(" as ")[0] + rest if rest.startswith("::") else function
+    return function
 
 
 def _without_brackets(text: str) -> str:

@@ -19,10 +19,10 @@ from dumpwalk.core.libc import libc_of
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.image import Image, ImageSegment
 from dumpwalk.coreclr.open_image import open_image
+from dumpwalk.coreclr.other_dotnet import CONTRACT_SYMBOL, describes_coreclr, is_other_dotnet
 from dumpwalk.coreclr.traces import image_base
 
 SHARED, SINGLE_FILE = "shared", "single-file"
-CONTRACT_SYMBOL = "DotNetRuntimeContractDescriptor"
 INFO_SYMBOL = "DotNetRuntimeInfo"
 DAC_TABLE_SYMBOL = "g_dacTable"
 _HOSTING_SYMBOL = "coreclr_initialize"
@@ -151,13 +151,13 @@ def _candidates(process: Process) -> Iterator[_Candidate]:
             return
     for path, base, file, build_id in known[: limits.IMAGES]:
         opened = open_image(process.memory, base, file)
-        if opened is not None and _marks(process, opened):
+        if opened is not None and _described(process, opened):
             yield path, base, file, build_id, opened, "contents"
             return
     tried = {row[1] for row in known}
     for base in _headers_in_memory(process):
         opened = open_image(process.memory, base) if base not in tried else None
-        if opened is not None and (_exports_runtime(opened) or _marks(process, opened)):
+        if opened is not None and (_exports_runtime(opened) or _described(process, opened)):
             yield "", base, None, None, opened, "scan"
             return
 
@@ -209,6 +209,12 @@ def _marks(process: Process, image: Image) -> Dict[str, int]:
     return marks
 
 
+def _described(process: Process, image: Image) -> bool:
+    """A descriptor of CoreCLR stands in its data. A data contract whose text is not at hand may be NativeAOT's."""
+    marks = _marks(process, image)
+    return INFO_SYMBOL in marks or CONTRACT_SYMBOL in marks and bool(describes_coreclr(image, marks[CONTRACT_SYMBOL]))
+
+
 def _headless(process: Process, base: int) -> Image:
     """An image whose header was not captured: its extent from the module list, no symbols."""
     image = Image(process.memory, base, None)
@@ -234,21 +240,13 @@ def _usable_file(module: Module) -> Optional[str]:
     return module.file if module.match == "matched" else None
 
 
-_OTHER_DOTNET = ("DotNetRuntimeDebugHeader", "mono_jit_init", "mono_main")
-"""Exports of NativeAOT programs and of Mono; some of them export a data contract or bear CoreCLR's file name, too."""
-
-
-def is_other_dotnet(image: Image) -> bool:
-    """The image is .NET, but not CoreCLR."""
-    return any(image.symbol(name) is not None for name in _OTHER_DOTNET)
-
-
 def _exports_runtime(image: Image) -> bool:
     if is_other_dotnet(image):
         return False
-    if image.symbol(DAC_TABLE_SYMBOL) is not None:
+    if any(image.symbol(name) is not None for name in (DAC_TABLE_SYMBOL, INFO_SYMBOL, _HOSTING_SYMBOL)):
         return True
-    return any(image.symbol(name) is not None for name in (INFO_SYMBOL, CONTRACT_SYMBOL, _HOSTING_SYMBOL))
+    contract = image.symbol(CONTRACT_SYMBOL)
+    return contract is not None and bool(describes_coreclr(image, contract.address))
 
 
 def _headers_in_memory(process: Process) -> Iterator[int]:

@@ -89,6 +89,19 @@ def sizeless_functions(file: str) -> FrozenSet[str]:
         return frozenset()
 
 
+def comments(file: str) -> bytes:
+    """What the compilers wrote into the file (.comment); empty where it has no such section or is no ELF."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        with open_regular(file) as stream:
+            section = ELFFile(stream).get_section_by_name(".comment")
+            return bytes(section.data()[:_MAX_NOTE]) if section is not None else b""
+    except (OSError, ELFError, ValueError, struct.error, IndexError, UnicodeDecodeError):
+        return b""
+
+
 def describe(file: str, head: bytes) -> str:
     """`an ELF executable (Advanced Micro Devices X86-64)` for a sentence about a file that is not a core."""
     kind, machine = struct.unpack_from("<HH", head, 16) if len(head) >= 20 else (0, 0)

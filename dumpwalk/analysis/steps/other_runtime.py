@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.other_runtimes import OtherLook, recognise
+from dumpwalk.analysis.results import Stacks
 from dumpwalk.analysis.step import Step
 from dumpwalk.coreclr.runtime_view import RuntimeView
 
@@ -14,9 +15,9 @@ def _look(known: Gathered) -> OtherLook:
 
 STEP = Step(
     name="other runtimes",
-    rank=15,
+    rank=25,
     gives=OtherLook,
-    needs=(RuntimeView,),
+    needs=(RuntimeView, Stacks),
     look=_look,
     instead=lambda known: OtherLook(None),
     areas=("dispatch-cache",),
