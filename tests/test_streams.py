@@ -179,6 +179,48 @@ def test_a_stop_while_it_starts_is_one_sentence(module: str, number: int) -> Non
     assert (code, words) == (1, "dumpwalk: interrupted.")
 
 
+def test_ctrl_c_in_the_first_moments_is_no_traceback_of_ours() -> None:
+    """The installed command, at many moments of its start. Before its first line Python itself starts, and its own words for
+    Ctrl-C come from there: no frame of ours is in them."""
+    command = Path(sys.executable).with_name("dumpwalk")
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    start = time.perf_counter() - begin
+    ends = set()
+    for tenths in range(4, 24):
+        process = subprocess.Popen(
+            [str(command), str(unpack_core(CORE))], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        time.sleep(start * tenths / 10)
+        process.send_signal(signal.SIGINT)
+        words = process.communicate(timeout=60)[1]
+        ends.add((process.returncode, words if "Keyboard" not in words else "Python's own"))
+        assert "dumpwalk/" not in words and "bin/dumpwalk" not in words, words
+    pythons = {(code, "Python's own") for code in (1, -2, 10)}  # 10: it came in a callback, and Python dropped it
+    assert ends <= {(-2, ""), (1, "dumpwalk: interrupted.\n"), (10, "")} | pythons
+    assert (1, "dumpwalk: interrupted.\n") in ends
+
+
+def test_a_stop_in_a_finalizer_is_not_lost() -> None:
+    """Python drops what is raised in __del__ and in callbacks of weak references, and prints a traceback."""
+    program = """
+import os, signal, sys, time
+from dumpwalk.front import cli, program
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(.01)
+def main(*arguments, **options):
+    Held()
+    time.sleep(30)
+cli.main = main
+sys.exit(program.run(signal.SIG_DFL))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=25)
+    one_sentence(done, "interrupted.", 1)
+
+
 def test_a_stop_while_the_report_is_written() -> None:
     """Nobody reads the pipe of standard output, so the program stands in its write."""
     reader, writer = os.pipe()

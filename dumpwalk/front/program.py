@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
+import threading
+import time
 from types import FrameType
 from typing import Any, Callable, List, NoReturn, Optional
 
@@ -16,6 +20,7 @@ def run(stop: Callable[[int, Optional[FrameType]], Any], arguments: Optional[Lis
     streams.open_all()
     from dumpwalk.front import cli
 
+    sys.unraisablehook = _unraisable
     try:
         _handle(_interrupt)
         cli.main(arguments, prog_name="dumpwalk")
@@ -32,6 +37,22 @@ def run(stop: Callable[[int, Optional[FrameType]], Any], arguments: Optional[Lis
 
 def _interrupt(number: int, frame: Optional[FrameType]) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _unraisable(told: Any) -> None:
+    """An interruption that came in the middle of a callback or a finalizer, where Python drops it: once more, in a moment,
+    when the main thread may wait for something."""
+    if told.exc_type is KeyboardInterrupt:
+        _thread.start_new_thread(_again, ())
+    else:
+        sys.__unraisablehook__(told)
+
+
+def _again() -> None:
+    time.sleep(0.02)
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
 
 
 def _handle(handler: Any) -> None:

@@ -74,7 +74,9 @@ def select(report: Report, grep: Union[str, Pattern[str], None], waiting_on: Opt
 def waiting_at(report: Report, wanted: str) -> List[Thread]:
     """Threads whose wait is on this address: a word of no lock that is known, or an event."""
     number = _address(wanted)
-    return [t for t in report.threads if number is not None and t.wait is not None and _address(t.wait.address) == number]
+    return [
+        t for t in report.threads if number is not None and t.wait is not None and _address(t.wait.address) == number
+    ]
 
 
 def _address(text: Optional[str]) -> Optional[int]:
