@@ -85,6 +85,12 @@ TIDYING_SECONDS = 2.0
 TIDYING_SHARE = 0.1
 """Share of a core's time kept for tidying up."""
 
+RENDERING_SECONDS = 10.0
+"""Kept of a core's time for drawing its report, where RENDERING_SHARE of it is not less."""
+
+RENDERING_SHARE = 0.1
+"""Share of a core's time kept for that."""
+
 SEARCH_SHARE = 0.3
 """Share of a child's time for looking through the folders and archives given as modules; then it goes on without the rest."""
 

@@ -179,6 +179,21 @@ def test_a_missing_module_folder_does_not_stop_the_analysis(dumpwalk_command: Ru
     assert any("no/such/folder" in note for note in json.loads(done.stdout)["dump"]["notes"])
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("analyze", "/home/agatha.k/core.1"), 1),
+        (("threads", "CORE", "-m", "/home/agatha.k/bin", "-v", "--waiting-on", "agatha.k"), 2),
+        (("analyze", "CORE", "-o", "/home/agatha.k/r.json"), 2),
+        (("analyze", "CORE", "--timeout", "/home/agatha.k/2"), 2),
+    ],
+)
+def test_redaction_of_what_goes_to_standard_error(dumpwalk_command: Run, words: tuple, code: int) -> None:
+    core = str(unpack_core("native-abba"))
+    done = dumpwalk_command(*(core if w == "CORE" else w for w in words), "--redact")
+    assert done.returncode == code and "agatha" not in done.stderr and "<redacted:user>" in done.stderr
+
+
 def test_redaction_of_a_real_core_in_every_format(dumpwalk_command: Run, tmp_path: Path) -> None:
     """The user's name is known from the home folder of the core, and stands in the module folder and in the core's name too."""
     home, build = tmp_path / "home" / "mallory", tmp_path / "mallory-build"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -61,3 +64,32 @@ def test_no_folder_at_all_can_be_written_to(place):
     done = run(place, "analyze", ROOT / "fixtures" / "cores" / "native-abba.core.xz", file_size=0)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "no place to decompress it to" in done.stderr and "temporary directory" in done.stderr
+
+
+def test_the_search_for_lldb_is_part_of_the_time(tmp_path):
+    """A program that does not answer is asked for its Python for 20 seconds where there is no limit; this one would then."""
+    silent = tmp_path / "lldb"
+    silent.write_text("#!/bin/sh\nexec sleep 15\n")
+    silent.chmod(0o755)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "--timeout", "2", str(unpack_core("native-abba"))]
+    environment = {**os.environ, "DUMPWALK_LLDB": str(silent)}
+    done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "it could not be run or did not answer" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_drawing_the_report_is_part_of_the_time():
+    """Whatever it is that takes long there: here the renderer itself never ends."""
+    program = """
+import sys, time
+from dumpwalk.front import cli, output
+def render(*arguments, **more):
+    while True: time.sleep(1)
+output.render = render
+cli.main(sys.argv[1:])
+"""
+    core = str(unpack_core("native-abba"))
+    argv = [sys.executable, "-c", program, "analyze", "--timeout", "4", core]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("dumpwalk: The report was not drawn within 4 seconds.")

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import time
 from types import ModuleType
 from typing import List, Mapping, Optional
 
@@ -107,7 +108,9 @@ def _xcrun_candidate(places: Places, environ: Mapping[str, str], found: List[Can
     return [Candidate(path, None, "xcrun")]
 
 
-def _asked(candidate: Candidate, environ: Mapping[str, str], places: Places) -> Discovery:
+def _asked(
+    candidate: Candidate, environ: Mapping[str, str], places: Places, until: Optional[float] = None
+) -> Discovery:
     """Ask the lldb program for its Python and try the import in a process of that Python."""
     from dumpwalk.debugger.other_python import ask_lldb, probe
 
@@ -116,7 +119,7 @@ def _asked(candidate: Candidate, environ: Mapping[str, str], places: Places) -> 
     def failed(problem: str, path: Optional[str] = None, python: Optional[str] = None) -> Discovery:
         return Discovery(candidate.binary, version, python, None, path, candidate.how, problem)
 
-    answer = ask_lldb(candidate.binary, environ)
+    answer = ask_lldb(candidate.binary, environ, until)
     if answer.pythonpath is None:
         return failed(f"{candidate.binary} does not tell where its Python module is: {answer.why}.")
     if answer.executable is None:
@@ -124,11 +127,11 @@ def _asked(candidate: Candidate, environ: Mapping[str, str], places: Places) -> 
             candidate.binary, version, None, None, answer.pythonpath, candidate.how, embedded=True, in_process=False
         )
     library = None
-    result = probe(answer.executable, answer.pythonpath, None, environ)
+    result = probe(answer.executable, answer.pythonpath, None, environ, until)
     if not result.ok:
         library = library_of(answer.pythonpath, candidate.major, places)
         if library:
-            result = probe(answer.executable, answer.pythonpath, library, environ)
+            result = probe(answer.executable, answer.pythonpath, library, environ, until)
     if not result.ok:
         return failed(
             f"{candidate.binary} belongs to {answer.executable}, which cannot load it: {result.why}.",
@@ -150,11 +153,15 @@ def _asked(candidate: Candidate, environ: Mapping[str, str], places: Places) -> 
     )
 
 
-def discover(environ: Optional[Mapping[str, str]] = None, places: Optional[Places] = None) -> Discovery:
+def discover(
+    environ: Optional[Mapping[str, str]] = None, places: Optional[Places] = None, seconds: Optional[float] = None
+) -> Discovery:
     """The lldb to use; never raises. With nothing usable, `problem` says so and what to install.
 
-    The usual case costs file look-ups only; programs are run only where no lldb fits this interpreter.
+    The usual case costs file look-ups only; programs are run only where no lldb fits this interpreter, in that many seconds
+    at most.
     """
+    until = None if seconds is None else time.monotonic() + seconds
     environ = os.environ if environ is None else environ
     places = places or Places()
     wanted = environ.get("DUMPWALK_LLDB")
@@ -172,7 +179,9 @@ def discover(environ: Optional[Mapping[str, str]] = None, places: Optional[Place
     found += _xcrun_candidate(places, environ, found)
     tried: List[Discovery] = []
     for candidate in found:
-        asked = _asked(candidate, environ, places)
+        if until is not None and time.monotonic() >= until:
+            break
+        asked = _asked(candidate, environ, places, until)
         if asked.usable:
             return Discovery(**{**asked.__dict__, "rejected": tuple(t.problem or "" for t in tried)})
         tried.append(asked)

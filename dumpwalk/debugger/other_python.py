@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -77,12 +78,13 @@ class Probe:
 
 
 def run_quietly(
-    argv: Sequence[str], environ: Mapping[str, str], folder: Optional[str] = None
+    argv: Sequence[str], environ: Mapping[str, str], folder: Optional[str] = None, until: Optional[float] = None
 ) -> Optional[subprocess.CompletedProcess[str]]:
     """Run a program without input, in `folder` where one is given.
 
-    None where it cannot be started or does not end in ANSWER_SECONDS.
+    None where it cannot be started or does not end in ANSWER_SECONDS, or by `until` (of time.monotonic).
     """
+    seconds = ANSWER_SECONDS if until is None else min(ANSWER_SECONDS, max(0.0, until - time.monotonic()))
     env = {k: v for k, v in environ.items() if k not in ("DEBUGINFOD_URLS", "PYTHONHOME", "__PYVENV_LAUNCHER__")}
     try:
         return subprocess.run(
@@ -93,7 +95,7 @@ def run_quietly(
             errors="replace",
             env=env,
             cwd=folder,
-            timeout=ANSWER_SECONDS,
+            timeout=seconds,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -130,9 +132,9 @@ def _package_dir(directory: Optional[str], binary: str) -> Optional[str]:
     return next(iter(package_dirs(binary)), None)
 
 
-def ask_lldb(binary: str, environ: Mapping[str, str]) -> LldbAnswer:
+def ask_lldb(binary: str, environ: Mapping[str, str], until: Optional[float] = None) -> LldbAnswer:
     """Ask an lldb program for its interpreter (`--print-script-interpreter-info`, lldb 14 and later; else `-P`)."""
-    done = run_quietly([binary, "-x", "-l", "python", "--print-script-interpreter-info"], environ)
+    done = run_quietly([binary, "-x", "-l", "python", "--print-script-interpreter-info"], environ, until=until)
     if done is None:
         return LldbAnswer(None, None, "it could not be run or did not answer")
     info: Dict[str, object] = {}
@@ -144,7 +146,7 @@ def ask_lldb(binary: str, environ: Mapping[str, str]) -> LldbAnswer:
             info = {}
     path = info.get("lldb-pythonpath")
     if not isinstance(path, str):
-        older = run_quietly([binary, "-x", "-P"], environ)
+        older = run_quietly([binary, "-x", "-P"], environ, until=until)
         path = older.stdout.strip() if older is not None and older.returncode == 0 else None
     directory = _package_dir(path, binary)
     if directory is None:
@@ -177,11 +179,17 @@ def dependency_dirs() -> List[str]:
     return found
 
 
-def probe(executable: str, pythonpath: str, library: Optional[str], environ: Mapping[str, str]) -> Probe:
+def probe(
+    executable: str,
+    pythonpath: str,
+    library: Optional[str],
+    environ: Mapping[str, str],
+    until: Optional[float] = None,
+) -> Probe:
     """Import lldb in a process of that Python, since the wrong one may abort; then what dumpwalk needs."""
     question = json.dumps([pythonpath, library, [package_parent(), *dependency_dirs()], WORKER_NEEDS])
     env = {k: v for k, v in environ.items() if k != "PYTHONPATH"}
-    done = run_quietly([executable, "-c", _PROBE, question], env)
+    done = run_quietly([executable, "-c", _PROBE, question], env, until=until)
     if done is None:
         return Probe(False, why="it could not be run or did not end")
     if done.returncode != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import io
 import os
 import sys
 from typing import Any, Callable, List, Optional, Tuple, Union
@@ -91,10 +92,17 @@ class Program(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Our errors as one sentence on standard error, and the documented exit code."""
         kwargs["standalone_mode"] = False  # click's own words for Ctrl-C are "Aborted!"
+        given = list(args[0] if args and args[0] is not None else kwargs.get("args") or sys.argv[1:])
+        if "--redact" in given:
+            from dumpwalk.report.redact import of_words
+
+            streams.through(of_words(given))
         try:
             sys.exit(super().main(*args, **kwargs))
         except click.ClickException as error:
-            error.show(sys.stderr)
+            told = io.StringIO()
+            error.show(told)
+            streams.tell(told.getvalue(), end="")
             sys.exit(error.exit_code)
         except DumpwalkError as error:
             streams.tell(f"dumpwalk: {error.sentence()}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
 import click
 
@@ -38,6 +38,9 @@ class Place(Protocol):
 
     def number(self, text: str, what: str) -> int:
         """A number, and in a session also a register of the selected frame (`$rbx`). Raises Usage."""
+
+    def in_time(self, options: Options, cores: int) -> ContextManager[None]:
+        """For drawing the reports of so many cores: raises TimedOut where the command's time is over."""
 
     def say(self, text: str) -> None:
         """Onto standard output."""

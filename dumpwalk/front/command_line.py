@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Callable, List, Tuple
+from typing import TYPE_CHECKING, Callable, ContextManager, List, Tuple
 
 from dumpwalk.errors import as_error
-from dumpwalk.front import command, streams, terminal
+from dumpwalk.front import command, streams, terminal, time_limit
 from dumpwalk.front.command import Answer, Command, Options, held_by, note_missing
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class CommandLine:
     def __init__(self) -> None:
         self.display: Options = {}
         """The options of the command that runs, as far as they are about the page."""
+        self._clock = time_limit.Clock()
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
         from dumpwalk.engine.run import Options as EngineOptions
@@ -52,10 +53,16 @@ class CommandLine:
         if options["redact"]:
             from dumpwalk.report.redact import redact_all
 
-            found = redact_all(found)
+            with self.in_time(options, len(cores)):
+                found = redact_all(found)
         for failure in isolation.split(found)[1]:
             self.note(failure.error)
         return found
+
+    def in_time(self, options: Options, cores: int) -> ContextManager[None]:
+        seconds = options["timeout"]
+        words = f"The report was not drawn within {seconds:g} seconds."
+        return time_limit.at_most(self._clock.rest(seconds, cores), words)
 
     def look(self, command: Command, options: Options) -> Answer:
         note_missing(self, options)

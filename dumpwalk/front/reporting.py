@@ -78,18 +78,20 @@ def _deliver(
     from dumpwalk.front import output
 
     reports = _reports(outcomes)
-    for file, kind in targets:
-        if kind in GRAPHS and not reports:
-            continue  # there is nothing to draw
-        output.write(file, output.render(outcomes, kind, output.FILE_WIDTH, False, options["max_bytes"]))
     width, color = place.page()
-    if not reports and options["kind"] != "json":
-        return
-    if view is not None and options["kind"] == "text":
-        place.say("\n".join(view(report, width, color) for report in reports))
-    else:
-        short = options.get("short") or (place.brief() and not options.get("full"))
-        place.say(output.render(outcomes, options["kind"], width, color, options["max_bytes"], bool(short)))
+    with place.in_time(options, len(outcomes)):
+        for file, kind in targets:
+            if kind in GRAPHS and not reports:
+                continue  # there is nothing to draw
+            output.write(file, output.render(outcomes, kind, output.FILE_WIDTH, False, options["max_bytes"]))
+        if not reports and options["kind"] != "json":
+            return
+        if view is not None and options["kind"] == "text":
+            text = "\n".join(view(report, width, color) for report in reports)
+        else:
+            short = options.get("short") or (place.brief() and not options.get("full"))
+            text = output.render(outcomes, options["kind"], width, color, options["max_bytes"], bool(short))
+    place.say(text)
 
 
 def _known_issue(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any, Callable, List, Tuple
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, List, Tuple
 
 import lldb
 
@@ -43,6 +44,10 @@ class Session:
             found = redact(found)
         self._core = found.dump.path
         return [found]
+
+    def in_time(self, options: Options, cores: int) -> ContextManager[None]:
+        """A session has no time limit: Ctrl-C ends it."""
+        return contextlib.nullcontext()
 
     def look(self, command: Command, options: Options) -> Answer:
         from dumpwalk.debugger.target import process_of_target

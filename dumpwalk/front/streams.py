@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from typing import Callable, List
 
 from dumpwalk.errors import DumpwalkError
 
@@ -45,8 +46,19 @@ def say(text: str) -> None:
         raise failure(error) from error
 
 
+_said: List[Callable[[str], str]] = []
+"""What changes every line for standard error, where something does."""
+
+
+def through(change: Callable[[str], str]) -> None:
+    """From now on every line for standard error goes through this (--redact)."""
+    _said.append(change)
+
+
 def tell(line: str, end: str = "\n") -> None:
     """A line onto standard error; nothing where that takes none: there is nobody left to tell."""
+    for change in _said:
+        line = change(line)
     try:
         sys.stderr.write(line + end)
         sys.stderr.flush()

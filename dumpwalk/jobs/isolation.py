@@ -91,18 +91,20 @@ def run_each(
     may take `memory` bytes, without it its share of the machine's.
 
     Where there is no lldb, cores are analysed without one, and each report's coverage says why. Raises NoLldb where
-    DUMPWALK_LLDB names one that cannot be used.
+    DUMPWALK_LLDB names one that cannot be used. The search for lldb is part of each core's time.
     """
     discovery, no_lldb = None, ""
+    begun = time.monotonic()
     if any(task.with_lldb for task in tasks):
-        discovery = discover()
+        discovery = discover(seconds=timeout * limits.LLDB_SHARE)
         if not discovery.usable:
             no_lldb = (discovery.problem or "no usable lldb was found").rstrip(".")
             if os.environ.get("DUMPWALK_LLDB"):
                 raise NoLldb(f"{no_lldb}.")
             tasks = [task._replace(with_lldb=False) for task in tasks]
     scratch.sweep()
-    _Batch(tasks, timeout, discovery, no_lldb, progress, finished, at_once, memory).run(meanwhile)
+    spent = time.monotonic() - begun
+    _Batch(tasks, timeout, spent, discovery, no_lldb, progress, finished, at_once, memory).run(meanwhile)
 
 
 def outcome_of(wire: Wire) -> Outcome:
@@ -137,6 +139,7 @@ class _Batch:
         self,
         tasks: Sequence[Task],
         timeout: float,
+        spent: float,
         discovery: Optional[Discovery],
         no_lldb: str,
         progress: Progress,
@@ -144,7 +147,8 @@ class _Batch:
         at_once: Optional[int],
         memory: Optional[int],
     ) -> None:
-        self._tasks, self._timeout = list(tasks), timeout
+        self._tasks, self._told = list(tasks), timeout
+        self._timeout = max(0.0, timeout - spent - min(limits.RENDERING_SECONDS, timeout * limits.RENDERING_SHARE))
         self._discovery, self._no_lldb, self._progress = discovery, no_lldb, progress
         self._finished = finished
         self._running: List[_Core] = []
@@ -256,7 +260,7 @@ class _Batch:
         path = core.task.path
         if end.timed_out or time.monotonic() - core.started >= self._timeout - self._tidying:
             after = f" ({core.why})" if core.why else ""
-            error = TimedOut(f"{path}: no result within {self._timeout:g} seconds{after}.")
+            error = TimedOut(f"{path}: no result within {self._told:g} seconds{after}.")
         elif core.with_lldb:
             error = DebuggerFailed(f"{path}: {core.why}, and no second child could be started.")
         elif core.why:

@@ -12,7 +12,7 @@ import getpass
 import re
 import socket
 from dataclasses import replace
-from typing import Any, Iterable, List, Pattern, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Iterable, List, Pattern, Sequence, Tuple, TypeVar, Union, cast
 
 from dumpwalk.report import private_names
 from dumpwalk.report.escape import map_strings
@@ -90,3 +90,13 @@ def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) 
     if isinstance(changed, Report):
         changed = replace(changed, redacted=True)
     return cast(Entry, changed)
+
+
+def of_words(given: Sequence[str]) -> Callable[[str], str]:
+    """Redacts one sentence: its own names, this machine's, and those that these words (a command's arguments) give away."""
+    users, hosts = private_names.names_in([FailedCore(word, "", 1) for word in given])
+
+    def change(line: str) -> str:
+        return redact(FailedCore("", line, 1), hosts, users).error
+
+    return change
