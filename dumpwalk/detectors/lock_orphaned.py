@@ -45,7 +45,9 @@ def _finding(facts: Facts, lock: LockFact, inherited: Optional[str]) -> Finding:
         *wording.waiters_evidence(facts, lock),
     ]
     proved = all(h.owner.grade == "proved" for h in lock.holders) and inherited is None
-    timed = [w.thread for w in lock.waiters if w.timed]
+    timed = [
+        w.thread for w in lock.waiters if w.timed and w.kind != "spinlock"
+    ]  # who sleeps between tries goes on trying
     who_is = "is no thread of this process" if inherited else "is no thread of the process any more"
     if timed:
         forever = ", until its time-out" if len(waiting) == 1 else ", some of them with a time-out"

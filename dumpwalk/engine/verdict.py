@@ -120,6 +120,15 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                     "Part of the dispatch cache is not in the dump; what is there shows nothing stuck.",
                 )
             )
+        elif small and unexplained(facts):
+            many = plural(len(unexplained(facts)), "managed thread waits", "managed threads wait")
+            problems.append(
+                (
+                    "not-captured",
+                    "managed threads wait for what is not in this kind of dump",
+                    f"{many} for something of which this kind of dump does not hold the memory; a heap or full dump would.",
+                )
+            )
         elif small:
             problems.append(
                 (

@@ -46,14 +46,15 @@ Numbering = Literal["os-tid", "managed-id", "thread-address"]
 Holding = Literal["exclusive", "shared", "upgradeable", "initialising"]
 Implementation = Literal[
     "glibc-mutex", "musl-mutex", "apple-mutex", "glibc-rwlock", "musl-rwlock", "spinlock", "pal-critical-section",
-    "pal-mutex", "sync-block", "thin-lock", "system-threading-lock", "reader-writer-lock-slim", "list-lock-entry",
-    "spin-lock",
+    "pal-mutex", "sync-block", "thin-lock", "system-threading-lock", "reader-writer-lock-slim",
+    "reader-writer-lock", "pal-named-mutex", "list-lock-entry", "spin-lock",
 ]  # fmt: skip
 """Whose words a lock is made of."""
 Sort = Literal["crst", "pal", "pthread", "monitor", "lock", "rwlock", "class-init", "mutex", "spinlock"]
 """What a lock is to a program: the report's locks[].kind."""
-Named = Literal["symbol", "member", "caller"]
-"""Where a lock's name comes from: a symbol, its place in a known object, the function above the one that enters it."""
+Named = Literal["symbol", "member", "caller", "mapped-file"]
+"""Where a lock's name comes from: a symbol, its place in a known object, the function above the one that enters it, the file
+that is mapped where it lies."""
 
 
 @dataclass(frozen=True)

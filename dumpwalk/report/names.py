@@ -125,6 +125,8 @@ WORDS = {
     "spinlock": "spin lock",
     "sync-block": "sync block",
     "system-threading-lock": "System.Threading.Lock",
+    "pal-named-mutex": "pthread mutex in shared memory",
+    "reader-writer-lock": "ReaderWriterLock",
     "reader-writer-lock-slim": "ReaderWriterLockSlim",
     "pal-mutex": "kernel object of the PAL",
     "spin-lock": "SpinLock",

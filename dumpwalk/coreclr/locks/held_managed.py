@@ -2,7 +2,7 @@
 
 A `lock` statement keeps its object on the stack until it is left, for the exit in its finally; so does a Lock's scope. The
 object's own word says that this thread has it: the thin lock of its header (src/coreclr/vm/syncblk.h), `_owningThreadId` of a
-Lock, the writer or upgradeable reader of a ReaderWriterLockSlim, this thread's own count of read locks. Monitors in sync blocks
+Lock, the writer or upgradeable reader of a reader-writer lock, this thread's own count of read locks. Monitors in sync blocks
 are found by their table, whoever holds them (monitor.py). A lock that was taken in a method that has returned, and whose object
 no frame needs any more, is not found this way.
 """
@@ -14,14 +14,14 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.core.memory import read_u32, read_words
 from dumpwalk.core.process import Thread
-from dumpwalk.coreclr.locks import lock, rwlock_slim
+from dumpwalk.coreclr.locks import lock, reader_writer_lock, rwlock_slim
 from dumpwalk.coreclr.locks.model import LockObject, ManagedLock
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.types import header
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.state import Owner, Sighting, Word
 
-_READERS = {lock.TYPE: lock.held_row, rwlock_slim.TYPE: rwlock_slim.held_row}
+_READERS = {module.TYPE: module.held_row for module in (lock, rwlock_slim, reader_writer_lock)}
 
 
 def held_by(around: Surroundings, thread: Thread) -> List[Tuple[ManagedLock, Sighting]]:

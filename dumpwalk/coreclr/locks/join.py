@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, List, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
+from dumpwalk.core.names import plain
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
@@ -21,7 +22,7 @@ from dumpwalk.locks.waits import Layer, Wait
 
 TYPE = "System.Threading.Thread"
 _FIELD = "_DONT_USE_InternalThread"
-_FRAMES = 4
+_FRAMES, _NATIVE_FRAMES = 4, 16
 _Joined = Tuple[ManagedThread, int, str, Grade, Sighting]
 """Its Thread, the object, how it was found, the grade, where on the stack."""
 
@@ -36,9 +37,16 @@ class JoinReader(LockReader):
         self._labels: Dict[Node, str] = {}
         self._lacking: List[str] = []
         for wait in around.blocked():
-            joining = [f for f in around.managed_frames(wait.thread)[:_FRAMES] if f.method.type_name == TYPE]
-            if wait.thread.index not in around.resolved and any("Join" in f.method.name for f in joining):
+            if wait.thread.index not in around.resolved and self._joins(wait.thread):
                 self._join(wait)
+
+    def _joins(self, thread: Thread) -> bool:
+        """Thread.Join, or, where that is inlined into the program's own method, the runtime's function of it."""
+        managed = self._around.managed_frames(thread)[:_FRAMES]
+        if any(f.method.type_name == TYPE and "Join" in f.method.name for f in managed):
+            return True
+        names = [plain(f.function) for f in thread.frames()[:_NATIVE_FRAMES] if f.function]
+        return any(name.startswith((TYPE + ".Join", "ThreadNative::DoJoin", "ThreadNative::Join")) for name in names)
 
     def _join(self, wait: Wait) -> None:
         found = self._joined(wait.thread)

@@ -93,7 +93,7 @@ class OtherWaits(LockReader):
         how = f"the sync block's queue of Monitor.Wait leads to its stack at 0x{sighting.address or 0:x}"
         return self._layer(wait, "pulse", "proved", how, node)
 
-    def _by_rule(self, wait: Wait, rule: Rule) -> Layer:
+    def _by_rule(self, wait: Wait, rule: Rule) -> Optional[Layer]:
         how = f"{rule.type_name.rstrip('*').rstrip('.+')} is on its stack"
         if rule.kind in OUTSIDE:
             return self._outside(wait, rule.kind, how)
@@ -107,6 +107,8 @@ class OtherWaits(LockReader):
                 self._labels[node] = f"{found.type_name} 0x{found.synch:x}"
                 kind = _PAL_KINDS[found.type] if rule.type_name.endswith("WaitHandle") else rule.kind
                 return self._layer(wait, kind, "proved", how, node)
+            if rule.type_name.endswith("WaitHandle") and not wait.timed:
+                return None  # a Mutex is waited for in the same method: only the kernel object tells
             return self._layer(wait, rule.kind, "corroborated", how, None)
         node = Node("event", obj.address)
         detail = self._fields(obj, rule)

@@ -8,7 +8,7 @@ System.Private.CoreLib/src/System/Threading/ReaderWriterLockSlim.cs; the same fi
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
@@ -33,47 +33,91 @@ _METHODS = (
     ("EnterWrite", "write"),
     ("EnterRead", "read"),
 )
+
+
+class ReaderLists(NamedTuple):
+    """Where each thread keeps what it reads under: a thread static, and the fields of the list that it begins."""
+
+    type_name: str
+    first: str
+    lock_id: str
+    level: str
+    following: str
+
+
+_LISTS = ReaderLists(TYPE, "t_rwc", "lockID", "readercount", "next")
 _READER_LISTS = 256
 """Entries followed of one thread's list of reader-writer locks that it ever read under."""
 
 
 def read_rwlocks(around: Surroundings) -> List[ManagedLock]:
     """Reader-writer locks that blocked threads name on their stacks."""
+    return locks_waited_for(around, TYPE, _METHODS, _row)
+
+
+def locks_waited_for(
+    around: Surroundings,
+    type_name: str,
+    methods: Sequence[Tuple[str, str]],
+    row_of: Callable[[Surroundings, Sighting], Optional[Tuple[ManagedLock, Dict[str, int]]]],
+) -> List[ManagedLock]:
+    """Locks of a type whose methods (part of the name, what it wants) are on blocked stacks; `row_of` gives a lock with its
+    own counts of who waits for what."""
     rows: Dict[int, Optional[ManagedLock]] = {}
+    counts: Dict[int, Dict[str, int]] = {}
     asleep = [w.thread for w in around.blocked() if w.call.kind in ("futex", "psynch-condition", "timed-wait")]
     threads = [thread for thread in asleep if thread.index not in around.resolved]
-    named = [(thread, _wants(around, thread)) for thread in threads]
+    named = [(thread, _wants(around, thread, type_name, methods)) for thread in threads]
     unnamed = [(thread, None) for thread in threads if around.unnamed_code(thread)]
     for thread, wants in [*(pair for pair in named if pair[1] is not None), *unnamed]:
-        for sighting, _ in around.objects(thread, TYPE):
+        for sighting, _ in around.objects(thread, type_name):
             if sighting.value not in rows:
-                rows[sighting.value] = held_row(around, sighting)
+                found = row_of(around, sighting)
+                rows[sighting.value] = found[0] if found is not None else None
+                counts[sighting.value] = found[1] if found is not None else {}
             row = rows[sighting.value]
             if row is None or not row.counted or (wants is None and len(row.waiters) >= row.counted):
                 continue
+            if _writes(around, thread, row) or (wants is not None and not _may_want(counts[sighting.value], wants)):
+                continue  # another lock that its stack names: it has this one, or nobody waits for it in this way
             where = f"{sighting.phrase()}, {label(row)}"
             how = where + (f", below its own method ({wants})" if wants else "")
             grade: Grade = "proved" if wants else "corroborated"
             row.waiters.append(LockWaiter(thread, grade, how, sighting, wants or "enter"))
             break
-    found = [row for row in rows.values() if row is not None and row.waiters]
-    for row in found:
+    waited = [row for row in rows.values() if row is not None and row.waiters]
+    for row in waited:
         if row.counted != len(row.waiters):
             row.note = f"its own counts say {row.counted} waiting, {len(row.waiters)} were found on stacks"
-    return found
+    return waited
 
 
-def _wants(around: Surroundings, thread: Thread) -> Optional[str]:
+def _wants(around: Surroundings, thread: Thread, type_name: str, methods: Sequence[Tuple[str, str]]) -> Optional[str]:
     for frame in around.managed_frames(thread)[:8]:
-        if frame.method.type_name == TYPE:
-            for part, wants in _METHODS:
+        if frame.method.type_name == type_name:
+            for part, wants in methods:
                 if part in frame.method.name:
                     return wants
     return None
 
 
+def _writes(around: Surroundings, thread: Thread, row: ManagedLock) -> bool:
+    """It is the writer, who never waits for its own lock."""
+    return around.owns(thread, row) and any(owner.holding == "exclusive" for owner in row.owners)
+
+
+def _may_want(counts: Dict[str, int], wants: str) -> bool:
+    """Somebody waits in this way. A writer that was an upgradeable reader has a count of its own."""
+    return bool(counts.get(wants) or (wants == "write" and counts.get("upgrade")))
+
+
 def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
     """The lock that a register or stack word names; None where its own words do not agree."""
+    found = _row(around, sighting)
+    return found[0] if found is not None else None
+
+
+def _row(around: Surroundings, sighting: Sighting) -> Optional[Tuple[ManagedLock, Dict[str, int]]]:
     view, address = around.view, sighting.value
     names = ("_writeLockOwnerId", "_upgradeLockOwnerId", "_owners", "_lockID", *_COUNTS.values())
     found = {name: view.field(address, name) for name in names}
@@ -109,16 +153,16 @@ def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
                 Owner("managed-id", values[name], word, "exclusive" if "write" in name else "upgradeable")
             )
     if readers and not writer:
-        _add_readers(around, row, values["_lockID"], readers)
-    return row
+        add_readers(around, row, values["_lockID"], readers, _LISTS)
+    return row, {wants: values[name] for wants, name in _COUNTS.items()}
 
 
-def _add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: int) -> None:
+def add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: int, lists: ReaderLists) -> None:
     """The threads whose own list says that they read under this lock."""
     known = {owner.number for owner in row.owners}
     named = len(known)
     for record in around.managed.threads:
-        held = _read_count(around, record, lock_id)
+        held = _read_count(around, record, lock_id, lists)
         if held is None or held[0] <= 0 or record.managed_id is None or record.managed_id in known:
             continue
         named += 1
@@ -127,19 +171,21 @@ def _add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: 
         row.owners_unknown = f"{readers - named} of {readers} readers: the lock does not record who they are"
 
 
-def _read_count(around: Surroundings, record: ManagedThread, lock_id: int) -> Optional[Tuple[int, Word]]:
+def _read_count(
+    around: Surroundings, record: ManagedThread, lock_id: int, lists: ReaderLists
+) -> Optional[Tuple[int, Word]]:
     """(read locks held, the word that says so) of one thread for one lock."""
-    first = around.view.thread_static(TYPE, "t_rwc", record.address)
+    first = around.view.thread_static(lists.type_name, lists.first, record.address)
     at = getattr(first, "value", None)
     seen: Set[int] = set()
     while at and at not in seen and len(seen) < _READER_LISTS:
         seen.add(at)
-        number = getattr(around.view.field(at, "lockID"), "value", None)
-        count = around.view.field(at, "readercount")
+        number = getattr(around.view.field(at, lists.lock_id), "value", None)
+        count = around.view.field(at, lists.level)
         if number == lock_id and getattr(count, "value", None) is not None:
             reading = f"read locks of managed thread {record.managed_id}"
             return int(count.value), Word(reading, count.address, int(count.value))  # type: ignore[union-attr,arg-type]
-        at = getattr(around.view.field(at, "next"), "value", None)
+        at = getattr(around.view.field(at, lists.following), "value", None)
     return None
 
 

@@ -51,6 +51,8 @@ class Learned:
         self.checked_maps: Dict[int, bool] = {}
         self.ready_to_run = layout.ready_to_run_info
         self.searched = False
+        self.thread_block: Optional[int] = None
+        """Offset of a Thread's ThreadLocalBlock (up to 8)."""
         self.notes: List[str] = []
 
 

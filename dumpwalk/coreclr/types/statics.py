@@ -10,6 +10,7 @@ from typing import Optional
 
 from dumpwalk.coreclr.types.fields import FieldDesc
 from dumpwalk.coreclr.types.method_table import TypeTable
+from dumpwalk.coreclr.types.thread_statics import address_in_thread
 from dumpwalk.coreclr.words import NotRead
 
 _GC_BASE, _NON_GC_BASE = 0x18, 0x10
@@ -62,7 +63,7 @@ def thread_address_of(types: TypeTable, method_table: int, field: FieldDesc, thr
     """Where a thread's own value is. `thread`: the runtime's Thread. Raises NotRead; absent: never used by the thread."""
     layout, words = types.layout, types.words
     if not layout.wide_type_rid:
-        raise NotRead("where thread statics lie in this version is not known")
+        return address_in_thread(types, method_table, field.offset, is_reference(field), thread)
     place = layout.thread_data if layout.thread_data is not None else _thread_data(types, thread)
     data = words.pointer(thread + place, "the thread's statics")
     gc = is_reference(field)
