@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence
 
 from dumpwalk import limits
 from dumpwalk.core.process import Process
 from dumpwalk.errors import NoLldb, as_error
 from dumpwalk.report.model import FailedCore, Report
+
+if TYPE_CHECKING:
+    from dumpwalk.evidence.make import Wanted
 
 
 def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
@@ -42,13 +45,19 @@ def analyze_target(
     modules: Sequence[str] = (),
     progress: Callable[[str], None] = lambda phase: None,
     held_by: Sequence[str] = (),
+    evidence: Sequence[Wanted] = (),
 ) -> Report:
     """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
     from dumpwalk.debugger.target import name_of, process_of_target
     from dumpwalk.engine.run import analyze_process
+    from dumpwalk.evidence.make import Keeper
 
-    with process_of_target(_lldb(), target, modules, lambda: progress("reading the process's memory")) as process:
-        return analyze_process(process, name_of(process), progress, held_by=held_by)
+    def check() -> None:
+        progress("reading the process's memory")
+
+    keeper = Keeper(evidence)
+    with process_of_target(_lldb(), target, modules, check, keeper.watch) as process:
+        return analyze_process(process, name_of(process), progress, held_by=held_by, then=keeper.write)
 
 
 @contextmanager

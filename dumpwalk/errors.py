@@ -106,7 +106,10 @@ class BadOutput(DumpwalkError):
 
     kind = "bad-output"
     exit_code = 2
-    help_text = "Use an extension of .json .md .html .txt .xml .mmd .dot in a folder that exists and is writable."
+    help_text = (
+        "Use an extension of .json .md .html .txt .xml .mmd .dot, for an evidence core .core or .core.xz, in a folder that "
+        "exists and is writable."
+    )
 
 
 class Usage(DumpwalkError):

@@ -185,6 +185,17 @@ OBJECT_STACK_BYTES = 1 << 20
 SYMBOL_BYTES = 256 << 20
 """A symbol or string table of a module file; CoreCLR's with all local symbols have 5 MB."""
 
+EVIDENCE_BYTES = 256 << 20
+"""Memory that an analysis reads and an evidence core keeps, at most. A saturated cache and 200 stacks are 10 MB; each page is a
+number in a set while it is recorded, 256 MiB of them 5 MB."""
+
+EVIDENCE_STACK_BYTES = 256 << 10
+"""Of each stack that an evidence core keeps, from the stack pointer on, read or not: what lldb unwinds. Hang stacks have 10 to
+60 KiB; of deeper ones the pages of the frames are kept too."""
+
+EVIDENCE_UNWIND_BYTES = 1 << 20
+"""Of one Mach-O image's unwind data that an evidence core keeps whole; macOS' system libraries have 4 to 60 KB."""
+
 SYNC_BLOCKS = 1_000_000
 """Entries walked of the table of sync blocks; each is 16 bytes, and a process with 10,000 is unusual."""
 

@@ -23,6 +23,7 @@ STATUSES: Dict[str, str] = {
     "not-captured": "inconclusive (12)",
     "not-found": "inconclusive (12)",
     "truncated": "inconclusive (12)",
+    "changed": "inconclusive (12)",
     "other-runtime": "inconclusive (12)",
     "threads-unknown": "inconclusive (12)",
     "stopped-early": "inconclusive (12)",

@@ -24,7 +24,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("debugger", "helix", "locks"),
     ("coreclr",),
     ("analysis",),
-    ("detectors", "report"),
+    ("detectors", "report", "evidence"),
     ("engine", "explanations"),
     ("jobs", "triage", "compare"),
     ("api",),

@@ -27,6 +27,7 @@ def entries(facts: Gathered) -> List[Coverage]:
     _cache(facts)
     _locks(facts)
     _managed(facts)
+    _evidence(facts)
     return facts.covered
 
 
@@ -39,6 +40,30 @@ def after_stop(facts: Gathered, known: List[Coverage], lost: Set[str], why: str)
     first = facts.process.module_facts.get("stacks")  # what happened to the debugger stays there
     some: Extent = "partial" if any(len(t.frames()) > 1 for t in facts.process.threads) else "none"
     return [*kept, *gone, Coverage("stacks", some, f"{first}; {why}" if first else why)]
+
+
+def _evidence(facts: Gathered) -> None:
+    """What an evidence core holds, and that all else is not in it."""
+    core = facts.process.corefile
+    told = core.evidence if core is not None else None
+    if told is None:
+        return
+    if told.tool is None:
+        why = "an evidence core whose own note cannot be read: what of the process's memory it holds is not known"
+        facts.cover("evidence-core", "none", why)
+        return
+    source = "a live process" if told.source == "process" else f"a {told.kind} core by {told.producer}"
+    size = f" of {told.size_bytes / 1e6:,.1f} MB" if told.size_bytes is not None else ""
+    held = f"{(told.kept_bytes or 0) / 1e6:,.1f} of {(told.captured_bytes or 0) / 1e6:,.1f} MB of memory"
+    stacks = f"what the analysis read, and of each stack up to {told.stack_bytes >> 10} KiB"
+    parts = [f"written by {told.tool} of {source}{size}: it holds {held}, {stacks}; other memory is not in it"]
+    if told.full:
+        parts.append("a limit was reached, so some of what was read is not in it either")
+    if told.redacted:
+        parts.append("text that is no name was overwritten with x")
+    if told.changed:
+        parts.append("it was changed after it was written: its checksum is another")
+    facts.cover("evidence-core", "partial", "; ".join(parts))
 
 
 def _threads(facts: Gathered) -> None:

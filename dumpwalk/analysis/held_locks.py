@@ -107,6 +107,8 @@ def _coverage(facts: Facts, asked: Sequence[Thread], native: NativeSearch, found
     if words.limited:
         lacks.append(f"the search ended after {limits.HELD_WORDS:,} words that may name an owner")
     core = facts.process.corefile
+    if core is not None and core.evidence is not None:
+        lacks.append("of other memory the evidence core holds what its own analysis found in it")
     if core is not None and core.kind not in ("full", "heap"):
         lacks.append("this kind of dump leaves memory out")
     if facts.runtime is not None and facts.around is None:

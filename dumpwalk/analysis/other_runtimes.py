@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Iterator, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import Memory
+from dumpwalk.core.memory import Memory, for_search
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.other_dotnet import aot_header_at, is_mono, is_native_aot
@@ -99,8 +99,9 @@ def _by_name(process: Process) -> Optional[OtherRuntime]:
 def _go(process: Process, program: Optional[Module]) -> Optional[OtherRuntime]:
     if program is None or program.name.startswith("mono"):
         return None
-    for _, piece in _data(process.memory, program):
+    for start, piece in _data(process.memory, program):
         if _GO in piece:
+            process.memory.read(start + piece.find(_GO), len(_GO))
             return OtherRuntime("Go", _GO_ADVICE, f"its linker's build information in {program.name}")
     return None
 
@@ -114,6 +115,7 @@ def _of_dotnet(process: Process, program: Optional[Module]) -> Optional[OtherRun
         for start, piece in _data(process.memory, module):
             at = aot_header_at(start, piece)
             if at is not None:
+                process.memory.read(at, 8)
                 how = f"DotNetRuntimeDebugHeader at 0x{at:x}, in {module.name}"
                 return OtherRuntime("NativeAOT", _AOT_ADVICE, how, dotnet=True)
         image = open_image(process.memory, module.base or 0, module.file if module.match == "matched" else None)
@@ -161,6 +163,6 @@ def _data(memory: Memory, module: Module) -> Iterator[Tuple[int, bytes]]:
             continue
         start = max(segment.start, base)
         size = min(segment.start + segment.file_size, end, start + _SEARCHED_BYTES) - start
-        data = memory.read(start, size) if size > 0 else None
+        data = for_search(memory).read(start, size) if size > 0 else None
         if data is not None:
             yield start, data

@@ -7,7 +7,7 @@ All sizes are bytes, all addresses virtual addresses of the dumped process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Literal, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer, TidSource
 
@@ -49,6 +49,46 @@ class CoreImage:
     end: Optional[int] = None
     build_id: Optional[str] = None
     """ELF build-id or Mach-O UUID as lower-case hex without dashes, when its header is in the dump."""
+
+
+TRACES = "traces of .NET"
+"""EvidenceOf.searched: for a runtime that no list shows, .NET's or another's."""
+
+
+@dataclass(frozen=True)
+class EvidenceOf:
+    """That a core is an evidence core, and what of: written by dumpwalk, it holds what an analysis read, and no more."""
+
+    tool: Optional[str]
+    """`dumpwalk 0.1.0`, which wrote the first of them; None where its note cannot be read."""
+    source: Literal["core", "process"] = "core"
+    """A dump, or a live process."""
+    size_bytes: Optional[int] = None
+    """Of the dump that it was made of; None for a live process."""
+    captured_bytes: Optional[int] = None
+    """Memory of the process that was there to be read."""
+    kept_bytes: Optional[int] = None
+    """How much of that it holds."""
+    stack_bytes: int = 0
+    """Kept of each stack, from its stack pointer on, whether it was read or not."""
+    producer: Producer = "unknown"
+    kind: DumpKind = "unknown"
+    """Of the dump that it was made of."""
+    truncated: bool = False
+    threads_cut: bool = False
+    damage: Tuple[str, ...] = ()
+    """Sentences on that dump's file."""
+    taken_us: Optional[int] = None
+    """When the process was in this state, in microseconds since 1970: the time of that dump's file."""
+    full: bool = False
+    """A limit kept from it what was read last."""
+    searched: Tuple[str, ...] = ()
+    """Searches of that dump's whole memory that are done: what one did not find, an evidence core can hold no trace of."""
+    redacted: bool = False
+    changed: Optional[bool] = False
+    """The file is not as it was written; None where that was not looked at."""
+    map: Tuple[Tuple[int, int, int], ...] = ()
+    """(start, end, 1 readable | 2 writable | 4 executable) of the process's memory, where the format cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +133,17 @@ class CoreFile:
     """Bits that pointer authentication uses in code addresses (NT_ARM_PAC_MASK), 0 where there is none."""
     files_damaged: bool = False
     """The list of mapped files contradicts itself: files may be missing from it, or wrong."""
+    damage: Tuple[str, ...] = ()
+    """Sentences on what is wrong with the file itself; they are among `notes` too."""
+    evidence: Optional[EvidenceOf] = None
+    """Set where the file is an evidence core."""
+    parts_of: Tuple[Segment, ...] = ()
+    """Of an evidence core: the segments of the dump that it was made of, whose parts `segments` are."""
+
+    @property
+    def regions(self) -> Tuple[Segment, ...]:
+        """The process's memory as the dump's writer saw it, sorted; only where each begins and ends, and its protection, count."""
+        return self.parts_of or self.segments
 
 
 def held_bytes(segments: Sequence[Segment], ranges: Sequence[Tuple[int, int]]) -> Tuple[int, int]:

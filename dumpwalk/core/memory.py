@@ -61,6 +61,31 @@ def filled_runs(memory: Memory, start: int, end: int) -> Iterator[Tuple[int, int
     return runs(start, end) if runs is not None else iter([(start, end)])
 
 
+def captured_run(memory: Memory, address: int) -> Optional[Tuple[int, int]]:
+    """(start, end) of the captured run that holds `address`, without reading it; None when it is not captured."""
+    known = getattr(memory, "captured_run", None)
+    found = known(address) if known is not None else memory.extent(address)
+    return None if found is None else (found[0], found[1])
+
+
+def is_captured(memory: Memory, start: int, end: int) -> bool:
+    """Whether all of start..end is captured, without reading it."""
+    while start < end:
+        run = captured_run(memory, start)
+        if run is None:
+            return False
+        start = run[1]
+    return True
+
+
+def for_search(memory: Memory) -> Memory:
+    """The same memory for a sweep over much of it, whose reads are not recorded. What is found by it has to be read again
+    through `memory` before it is believed: only so is it kept (core/recording.py)."""
+    other = getattr(memory, "for_search", None)
+    found: Memory = other() if other is not None else memory
+    return found
+
+
 class FileMemory:
     """A core file's captured bytes. `close()` releases them.
 
@@ -135,6 +160,11 @@ class FileMemory:
                 at = after
             start = stop
 
+    def captured_run(self, address: int) -> Optional[Tuple[int, int]]:
+        """See the function of this name."""
+        segment = self._segment(address)
+        return None if segment is None else (segment.start, _captured_end(segment))
+
     def _segment(self, address: int) -> Optional[Segment]:
         index = bisect_right(self._starts, address) - 1
         if index < 0:
@@ -190,6 +220,15 @@ class LayeredMemory:
 
     def segments(self) -> Sequence[Segment]:
         return self._layers[0].segments() if self._layers else []
+
+    def captured_run(self, address: int) -> Optional[Tuple[int, int]]:
+        """See the function of this name."""
+        found = (captured_run(layer, address) for layer in self._layers)
+        return next((run for run in found if run is not None), None)
+
+    def for_search(self) -> Memory:
+        """See the function of this name."""
+        return LayeredMemory([for_search(layer) for layer in self._layers])
 
 
 class BytesMemory:

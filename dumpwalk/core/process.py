@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
-from dumpwalk.core.corefile import CoreFile
+from dumpwalk.core.corefile import CoreFile, Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.numbering import Numbering, read_numbering
 from dumpwalk.core.vocabulary import MatchStatus, NameSource, Os, TidSource, Trust, Unwinder
@@ -179,6 +179,11 @@ class Process:
     unwinding: Optional[Unwinding] = field(default=None, repr=False)
     threads_complete: bool = True
     """All threads of the process are here; only then may an owner that is not found be called gone."""
+
+    @property
+    def regions(self) -> Sequence[Segment]:
+        """The process's mappings, captured or not; empty where they are not known."""
+        return self.corefile.regions if self.corefile is not None else self.memory.segments()
 
     @property
     def numbering(self) -> Numbering:

@@ -10,7 +10,7 @@ from typing import Literal
 Format = Literal["elf", "mach-o"]
 Os = Literal["linux", "macos"]
 ArchName = Literal["x86_64", "aarch64"]
-Producer = Literal["createdump", "kernel", "gcore", "lldb", "unknown"]
+Producer = Literal["createdump", "kernel", "gcore", "lldb", "dumpwalk", "unknown"]
 DumpKind = Literal["full", "heap", "mini", "triage", "unknown"]
 TidSource = Literal["os", "createdump", "synthetic"]
 """The kernel's id, createdump's THREADINFO, or a position: no claim may rest on the last."""

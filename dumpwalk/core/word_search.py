@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Collection, Dict, Iterator, List, Tuple
 
 from dumpwalk.core.corefile import Segment
-from dumpwalk.core.memory import Memory, filled_runs
+from dumpwalk.core.memory import Memory, filled_runs, for_search
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
@@ -65,9 +65,10 @@ def _search(
     size = _size(segment)
     found.searched += size
     firsts = _telling_bytes(wanted)
+    swept = for_search(memory)
     for start, end in filled_runs(memory, segment.start, segment.start + size):
         for address in range(start, end, _CHUNK):
-            data = memory.read(address, min(_CHUNK, end - address))
+            data = swept.read(address, min(_CHUNK, end - address))
             if data is None:
                 found.left += min(_CHUNK, end - address)
                 continue

@@ -70,6 +70,11 @@ class Image:
             self._symbols[name] = self._find_symbol(name)
         return self._symbols[name]
 
+    @property
+    def looked_up(self) -> List[str]:
+        """The names that `symbol` was asked for."""
+        return sorted(self._symbols)
+
     def build_id(self) -> Optional[str]:
         """ELF build-id or Mach-O UUID, lower-case hex."""
         return None

@@ -43,7 +43,7 @@ class ElfImage(Image):
         if not loads:
             return
         self._bias = self.base - (min(row.address for row in loads) & ~0xFFF)
-        for kind, flags, offset, address, file_size, memory_size in rows:
+        for kind, flags, offset, address, file_size, memory_size, _ in rows:
             start = (self._bias + address) & 0xFFFFFFFFFFFFFFFF
             if kind == PT_LOAD:
                 end = start + max(memory_size, file_size)

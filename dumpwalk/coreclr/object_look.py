@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, List, Optional, Tuple, Union
 
 from dumpwalk import limits
+from dumpwalk.core.memory import captured_run
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.types.header import Header, decode
@@ -188,7 +189,7 @@ def _slots(process: Process, start: int, wanted: int) -> List[int]:
     """Addresses above a stack pointer whose word is `wanted`, as far as the stack's memory is one run."""
     if not start:
         return []
-    run = process.memory.extent(start)
+    run = captured_run(process.memory, start)
     if run is None:
         return []
     end = min(run[1], start + limits.OBJECT_STACK_BYTES)

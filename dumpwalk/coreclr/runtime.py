@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Match, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage
 from dumpwalk.core.libc import libc_of
+from dumpwalk.core.memory import for_search
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.image import Image, ImageSegment
 from dumpwalk.coreclr.open_image import open_image
@@ -184,10 +185,11 @@ def _by_marks(process: Process, marks: Sequence[int]) -> Iterator[_Candidate]:
 
 def _captured(process: Process, image: Image) -> Iterator[Tuple[int, bytes]]:
     """(address, bytes) of what the dump holds of the image's segments, the writable ones first."""
+    swept = for_search(process.memory)
     for segment in sorted(image.segments, key=lambda s: not s.writable):
         at, end = segment.start, min(segment.end, segment.start + _SEARCHED_BYTES)
         while at < end:
-            found = process.memory.extent(at)
+            found = swept.extent(at)
             if found is None:
                 at = (at & ~0xFFF) + 0x1000
                 continue
@@ -205,6 +207,7 @@ def _marks(process: Process, image: Image) -> Dict[str, int]:
             while at >= 0 and name not in marks:
                 if (start + at) % 8 == 0:
                     marks[name] = start + at
+                    process.memory.read(start + at, len(mark))
                 at = data.find(mark, at + 1)
     return marks
 
@@ -251,10 +254,11 @@ def _exports_runtime(image: Image) -> bool:
 
 def _headers_in_memory(process: Process) -> Iterator[int]:
     """Starts of captured runs that hold an ELF or Mach-O header."""
+    swept = for_search(process.memory)
     for count, segment in enumerate(process.memory.segments()):
         if count >= limits.PROGRAM_HEADERS:
             return
-        if process.memory.read(segment.start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
+        if swept.read(segment.start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
             yield segment.start
 
 
@@ -316,27 +320,32 @@ def _from_runtime_info(info: RuntimeInfo, address: int) -> Optional[Tuple[int, i
 
 
 def _from_version_string(process: Process, info: RuntimeInfo) -> Tuple[Optional[Tuple[int, int, int, int]], str]:
-    for _, captured in _captured(process, info.image):
-        numbers = _search(captured)
-        if numbers is not None:
-            return numbers, "version string in the dump"
+    for start, captured in _captured(process, info.image):
+        match = _version_in(captured)
+        if match is not None:
+            process.memory.read(start + match.start(), len(match[0]))
+            return _numbers(match), "version string in the dump"
     for segment in sorted(info.image.segments, key=lambda s: not s.writable):
         data = info.image.read_file(segment.start, min(segment.file_size, _SEARCHED_BYTES))
-        numbers = _search(data) if data else None
-        if numbers is not None:
-            return numbers, "version string in the module file"
+        match = _version_in(data) if data else None
+        if match is not None:
+            return _numbers(match), "version string in the module file"
     return None, ""
 
 
-def _search(data: bytes) -> Optional[Tuple[int, int, int, int]]:
+def _version_in(data: bytes) -> Optional[Match[bytes]]:
     at = data.find(_VERSION_MARK)
     while at >= 0:
         match = _VERSION_TEXT.match(data, at)
         if match is not None:
-            major, minor, third, fourth = (int(number) for number in match.groups())
-            return major, minor, third, fourth
+            return match
         at = data.find(_VERSION_MARK, at + 1)
     return None
+
+
+def _numbers(match: Match[bytes]) -> Tuple[int, int, int, int]:
+    major, minor, third, fourth = (int(number) for number in match.groups())
+    return major, minor, third, fourth
 
 
 _TABLE_SIZES = {0x4E8: "8.0", 0x4F0: "9.0", 0x408: "10.0", 0x2C0: "6.0"}

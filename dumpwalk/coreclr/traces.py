@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import filled_runs
+from dumpwalk.core.corefile import TRACES
+from dumpwalk.core.memory import filled_runs, for_search
 from dumpwalk.core.process import Process
 
 _MARK = b"@(#)Version "
@@ -50,7 +51,7 @@ def search(process: Process) -> Traces:
     searched = 0
     for start, data in _searched(process, whole):
         searched += len(data)
-        _marks_in(start, data, found)
+        _marks_in(process, start, data, found)
         if searched > limits.RUNTIME_SEARCH_BYTES:
             found.complete = False
             found.why_not = f"only the first {limits.RUNTIME_SEARCH_BYTES >> 20} MiB of memory were searched for it"
@@ -60,6 +61,10 @@ def search(process: Process) -> Traces:
             False,
             "the list of mapped files and the memory that would show it are not in the dump",
         )
+    evidence = process.corefile.evidence if process.corefile is not None else None
+    if evidence is not None and TRACES not in evidence.searched:
+        found.complete = False
+        found.why_not = "an evidence core holds only what its analysis read, and that did not search for it"
     if found.marks:
         found.sentences.append(f"a version string of .NET's native parts stands at 0x{found.marks[0]:x}")
     return found
@@ -74,7 +79,7 @@ def image_base(process: Process, mark: int) -> Optional[Tuple[str, int, int]]:
     lowest = max(at - _IMAGE_BYTES, 0)
     starts = sorted((s.start for s in process.memory.segments() if lowest <= s.start <= mark), reverse=True)
     for start in starts:
-        if process.memory.read(start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
+        if for_search(process.memory).read(start, 4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe"):
             return "", start, mark + len(_MARK)
     return None
 
@@ -90,6 +95,7 @@ def _list_believable(process: Process) -> bool:
 
 def _searched(process: Process, whole: bool) -> Iterator[Tuple[int, bytes]]:
     ranges = [(m.base, m.end) for m in process.modules if m.base is not None and m.end is not None]
+    swept = for_search(process.memory)
     for segment in process.memory.segments():
         if not segment.writable:
             continue
@@ -100,20 +106,22 @@ def _searched(process: Process, whole: bool) -> Iterator[Tuple[int, bytes]]:
             at = start
             while at < end:
                 size = min(_CHUNK, end - at)
-                data = process.memory.read(at, size)
+                data = swept.read(at, size)
                 if data is not None:
                     yield at, data
                 at += size
 
 
-def _marks_in(start: int, data: bytes, found: Traces) -> None:
+def _marks_in(process: Process, start: int, data: bytes, found: Traces) -> None:
     at = data.find(_MARK)
     while at >= 0 and len(found.marks) < 64:
         match = _WHOLE.match(data, at)
         if match is not None and (int(match[1]), int(match[2])) != _HOST:
             found.marks.append(start + at)
+            process.memory.read(start + at, len(match[0]))
         at = data.find(_MARK, at + 1)
     for mark in _DESCRIPTORS:
         at = data.find(mark)
         if at >= 0 and (start + at) % 8 == 0:
             found.sentences.append(f"a runtime's descriptor stands at 0x{start + at:x}")
+            process.memory.read(start + at, len(mark))

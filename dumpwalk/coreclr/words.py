@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from dumpwalk.core.memory import Memory
+from dumpwalk.core.memory import Memory, for_search, is_captured
 
 _PAGE = 0x1000
 _PAGES_KEPT = 8192
@@ -78,6 +78,25 @@ class Words:
         except NotRead:
             return False
         return True
+
+    def captured(self, start: int, end: int) -> bool:
+        """The same of much memory, which is not read for it."""
+        return 0 < start <= end < _TOP and is_captured(self._memory, start, end)
+
+    def swept(self, address: int, size: int) -> Tuple[bytes, bool]:
+        """(`size` bytes for a search, 0xFF where a page is not captured; whether all are), none of which a recording keeps:
+        what is found has to be taken before it is believed."""
+        memory = for_search(self._memory)
+        data = memory.read(address, size) if size > 0 and 0 < address < _TOP else b""
+        if data is not None:
+            return data, True
+        pieces: List[bytes] = []
+        at = address
+        while at < address + size:
+            stop = min((at & ~(_PAGE - 1)) + _PAGE, address + size)
+            pieces.append(memory.read(at, stop - at) or b"\xff" * (stop - at))
+            at = stop
+        return b"".join(pieces), False
 
     def u8(self, address: int, what: str = "memory") -> int:
         return self.take(address, 1, what)[0]

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.corefile import Segment
-from dumpwalk.core.memory import Extent, Memory, filled_runs
+from dumpwalk.core.memory import Extent, Memory, captured_run, filled_runs, for_search
 
 BLOCK = 16 << 10
 """Bytes read at once. A bucket table is two blocks, a node's block holds its neighbours."""
@@ -58,6 +58,12 @@ class CheckedMemory:
 
     def filled_runs(self, start: int, end: int) -> Iterator[Tuple[int, int]]:
         return filled_runs(self._memory, start, end)
+
+    def captured_run(self, address: int) -> Optional[Tuple[int, int]]:
+        return captured_run(self._memory, address)
+
+    def for_search(self) -> Memory:
+        return CheckedMemory(for_search(self._memory), self._check)
 
 
 class LldbMemory:

@@ -19,6 +19,7 @@ from dumpwalk.core.arch import arch_for
 from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, NoSymbols, Process, Thread
+from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.debugger.session import LldbSession
 from dumpwalk.debugger.source import Source
 from dumpwalk.debugger.stacks import LldbSymbols, Unwinder
@@ -42,6 +43,7 @@ def opened(
     keep_session: bool = False,
     search_seconds: Optional[float] = None,
     debug_files: bool = False,
+    watch: Watch = unwatched,
 ) -> Iterator[Process]:
     """The process in a core file, for the time of the `with` block: every file that was opened is closed after it.
 
@@ -49,17 +51,17 @@ def opened(
     without it (`why_bare` says why). `temp_dir` gives a private folder where one is needed, for a compressed core or an
     archive of modules; who gives it removes it. With `keep_session` lldb's own session stays open: a process that ends
     anyway has its answer before lldb tears anything down. `search_seconds` bounds the look through `modules`. With `debug_files`
-    lldb uses all debug files of this machine.
+    lldb uses all debug files of this machine. All that is read of the process's memory goes through `watch` (core/recording.py).
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     with ExitStack() as stack:
         progress("reading the core's headers")
-        core = open_core(path, temp_dir)
+        core = open_core(path, temp_dir, watch)
         progress("matching modules")
         search = stack.enter_context(ModuleSearch(core, modules, temp_dir, search_seconds))
         found = [(image, search.find(image)) for image in core.images]
         core = replace(core, notes=(*core.notes, *search.notes))
-        source = stack.enter_context(Source.of_core(core))
+        source = stack.enter_context(Source.of_core(core, watch=watch))
         source.files_named = search.named
         source.add_files([m for m in (search.memory(image, match) for image, match in found) if m is not None])
         if lldb is not None:

@@ -11,6 +11,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.memory import FileMemory, LayeredMemory, Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Module, Process, SymbolSource, Thread, Unwinding
+from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import Os
 from dumpwalk.debugger.memory import CheckedMemory
 from dumpwalk.debugger.stacks import Unwinder
@@ -37,10 +38,11 @@ class Source:
         self._owned = ExitStack()
 
     @classmethod
-    def of_core(cls, core: CoreFile, check: Optional[Callable[[], None]] = None) -> Source:
-        """The core's own bytes. `check` is called now and then and may raise to stop the work. Raises OSError."""
+    def of_core(cls, core: CoreFile, check: Optional[Callable[[], None]] = None, watch: Watch = unwatched) -> Source:
+        """The core's own bytes, read through `watch`. `check` is called now and then and may raise to stop the work. Raises
+        OSError."""
         file = FileMemory(core.file, core.segments)
-        memory: Memory = file if check is None else CheckedMemory(file, check)
+        memory = watch(file if check is None else CheckedMemory(file, check))
         source = cls(core.os, arch_for(core.os, core.arch), memory, core, core.pid)
         source._owned.callback(file.close)
         return source
@@ -54,7 +56,7 @@ class Source:
 
     def unwinder(self, lldb: Any, modules: ModuleMap, symbols: Any) -> Unwinder:
         mask = self.core.pac_mask if self.core is not None else 0
-        segments = self.core.segments if self.core is not None else self.memory.segments()
+        segments = self.core.regions if self.core is not None else self.memory.segments()
         return Unwinder(lldb, self.arch, self.memory, self.code, modules, symbols, mask, segments)
 
     def process(

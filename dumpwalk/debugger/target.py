@@ -19,6 +19,7 @@ from dumpwalk.core.corefile import CoreFile, CoreThread
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
 from dumpwalk.core.process import Frame, Module, Process, Symbol, Thread
+from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import MatchStatus, Os
 from dumpwalk.debugger.core_path import core_paths
 from dumpwalk.debugger.memory import CheckedMemory, LldbMemory
@@ -52,21 +53,26 @@ class NotStopped(DumpwalkError):
 
 @contextmanager
 def process_of_target(
-    lldb: Any, target: Any, modules: Sequence[str] = (), check: Callable[[], None] = lambda: None
+    lldb: Any,
+    target: Any,
+    modules: Sequence[str] = (),
+    check: Callable[[], None] = lambda: None,
+    watch: Watch = unwatched,
 ) -> Iterator[Process]:
     """The process of an SBTarget, for the time of the `with` block; the selected thread and frame are kept.
 
     `modules` are folders, files or archives with files that lldb does not have; they are read, never added to the target.
-    `check` is called now and then and may raise to stop the work. Raises NoProcess, NotStopped, NotACore.
+    `check` is called now and then and may raise to stop the work. What is read of the process's memory goes through `watch`
+    (core/recording.py). Raises NoProcess, NotStopped, NotACore.
     """
     process = _stopped_process(lldb, target)
     with ExitStack() as stack:
         stack.callback(_selection(process))
-        core = _core_of(process)
+        core = _core_of(process, watch)
         if core is not None:
-            opened = _from_core(lldb, target, process, core, modules, check, stack)
+            opened = _from_core(lldb, target, process, core, modules, check, watch, stack)
         else:
-            opened = _through_lldb(lldb, target, process, check, stack)
+            opened = _through_lldb(lldb, target, process, check, watch, stack)
         selected = process.GetSelectedThread()
         opened.selected = int(selected.GetIndexID()) if selected.IsValid() else None
         yield opened
@@ -118,11 +124,11 @@ def _selection(process: Any) -> Callable[[], None]:
 # --- a core whose file is known
 
 
-def _core_of(process: Any) -> Optional[CoreFile]:
+def _core_of(process: Any, watch: Watch) -> Optional[CoreFile]:
     """The core's file as dumpwalk reads it; None when it is not known, not readable or not what lldb has loaded."""
     for path in core_paths(process):
         try:
-            core = open_core(path, _no_expansion)
+            core = open_core(path, _no_expansion, watch)
         except DumpwalkError:
             continue
         if _same(process, core):
@@ -173,9 +179,10 @@ def _from_core(
     core: CoreFile,
     paths: Sequence[str],
     check: Callable[[], None],
+    watch: Watch,
     stack: ExitStack,
 ) -> Process:
-    source = stack.enter_context(Source.of_core(core, check))
+    source = stack.enter_context(Source.of_core(core, check, watch))
     search = stack.enter_context(ModuleSearch(core, paths))
     modules, files = _core_modules(lldb, target, core, search, source.memory)
     source.add_files(files)
@@ -271,12 +278,14 @@ def _core_modules(
 # --- a live process, or a core that only lldb can read
 
 
-def _through_lldb(lldb: Any, target: Any, process: Any, check: Callable[[], None], stack: ExitStack) -> Process:
+def _through_lldb(
+    lldb: Any, target: Any, process: Any, check: Callable[[], None], watch: Watch, stack: ExitStack
+) -> Process:
     system, name = _platform(target)
     arch = arch_for(system, name)
     live = process.GetPluginName() not in _CORE_PLUGINS
     pid = int(process.GetProcessID()) or None
-    memory = CheckedMemory(LldbMemory(lldb, process), check)
+    memory = watch(CheckedMemory(LldbMemory(lldb, process), check))
     source = stack.enter_context(Source(system, arch, memory, pid=pid, live=live))
     modules = [_described(lldb, target, module, base, memory, system) for base, module in _loaded(lldb, target).items()]
     modules.sort(key=lambda m: (m.base or 0, m.path))

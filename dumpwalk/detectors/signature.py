@@ -58,7 +58,7 @@ def _variables_of(process: Process, address: int) -> Optional[Module]:
     core = process.corefile
     if core is None:
         return None
-    segment = next((s for s in core.segments if s.start <= address < s.end and s.writable), None)
+    segment = next((s for s in core.regions if s.start <= address < s.end and s.writable), None)
     if segment is None:
         return None
     return next((m for m in process.modules if m.end == segment.start and m.base is not None), None)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import IO, Dict, List, Optional, Tuple
+from dataclasses import replace
+from typing import IO, Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile, CoreImage, Segment, held_bytes
 from dumpwalk.core.memory import FileMemory, Memory
+from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import ArchName
 from dumpwalk.dump import elf_notes
 from dumpwalk.dump import origin as core_writer
+from dumpwalk.dump.evidence_note import unpack
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore
 from dumpwalk.images.elf import PHDR, PT_LOAD, PT_NOTE, ProgramHeader, rows_of
@@ -30,11 +33,14 @@ _ET_CORE = b"\x04\0"
 _PN_XNUM = 0xFFFF
 
 
-def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> CoreFile:
-    """The core in the plain file `file`, which the user knows as `path`. Raises NotACore, MalformedCore, OSError."""
+def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch: Watch = unwatched) -> CoreFile:
+    """The core in the plain file `file`, which the user knows as `path`; its memory is read through `watch`.
+
+    Raises NotACore, MalformedCore, OSError.
+    """
     with open(file, "rb") as stream:
         size = stream.seek(0, 2)
-        arch, headers, table_end = _program_headers(path, stream, size)
+        arch, headers, table_end = program_headers(path, stream, size)
         plausible = [h for h in headers if h.offset + min(h.file_size, h.memory_size or h.file_size) < 1 << 56]
         expected = max([table_end, *(h.offset + h.file_size for h in plausible if h.file_size < 1 << 56)])
         told = elf_notes.ElfNotes()
@@ -47,20 +53,25 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
     missing = max(0, expected - size)
     if not told.threads:
         _refuse_without_threads(path, told, size, expected)
-    raw = [_segment(h, size) for h in plausible if h.kind == PT_LOAD]
-    segments, odd = lay_out(raw)
-    sentences = list(extra_notes)
+    loads = [h for h in plausible if h.kind == PT_LOAD]
+    segments, odd = lay_out([_segment(h, size) for h in loads])
+    damage: List[str] = []
     if missing:
-        sentences.append(f"the file is cut: {size} of at least {expected} bytes are there")
+        damage.append(f"the file is cut: {size} of at least {expected} bytes are there")
     if told.cut:
-        sentences.append(f"the list of threads is cut: {len(told.threads)} could be read, there were more")
+        damage.append(f"the list of threads is cut: {len(told.threads)} could be read, there were more")
     if told.thread_limit:
-        sentences.append(f"only the first {limits.THREADS} threads were read")
+        damage.append(f"only the first {limits.THREADS} threads were read")
     if told.files_damaged:
-        sentences.append("the list of mapped files is damaged: its count does not fit its entries and names")
+        damage.append("the list of mapped files is damaged: its count does not fit its entries and names")
     if odd or len(plausible) < len(headers):
-        sentences.append(f"{odd + len(headers) - len(plausible)} segments overlap others or have absurd sizes")
-    memory = FileMemory(file, segments)
+        damage.append(f"{odd + len(headers) - len(plausible)} segments overlap others or have absurd sizes")
+    evidence = unpack(told.evidence) if told.evidence is not None else None
+    if evidence is not None:
+        damage += [f"of the dump that it was made of: {said}" for said in evidence.damage]
+    sentences = [*extra_notes, *damage]
+    captured = FileMemory(file, segments)
+    memory = watch(captured)
     try:
         images = _images(told, memory, segments)
         pid = told.pid
@@ -74,7 +85,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
             "rsp" if arch == "x86_64" else "sp",
         )
     finally:
-        memory.close()
+        captured.close()
     sentences += [*crash.sentences, *diag.sentences]
     return CoreFile(
         path=path,
@@ -86,8 +97,8 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         pid=pid,
         parent_pid=told.parent_pid,
         producer=producer,
-        kind=kind,
-        truncated=bool(missing) or told.cut,
+        kind=evidence.kind if evidence is not None else kind,
+        truncated=bool(missing) or told.cut or (evidence is not None and evidence.truncated),
         missing_bytes=missing,
         threads=tuple(told.threads),
         segments=segments,
@@ -100,13 +111,16 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> Co
         limited=(f"only the first {limits.IMAGES} mapped files were looked at",)
         if len(images) >= limits.IMAGES
         else (),
-        threads_cut=bool(told.cut or told.thread_limit),
+        threads_cut=bool(told.cut or told.thread_limit or (evidence is not None and evidence.threads_cut)),
         pac_mask=told.pac_mask,
         files_damaged=told.files_damaged,
+        damage=tuple(damage),
+        evidence=evidence,
+        parts_of=lay_out(_wholes(loads))[0] if evidence is not None else (),
     )
 
 
-def _program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, List[ProgramHeader], int]:
+def program_headers(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, List[ProgramHeader], int]:
     """(arch, program headers as far as the file has them, where their table should end)."""
     stream.seek(0)
     ident = stream.read(64)
@@ -168,6 +182,18 @@ def _segment(header: ProgramHeader, size: int) -> Segment:
         bool(flags & 2),
         bool(flags & 1),
     )
+
+
+def _wholes(loads: Sequence[ProgramHeader]) -> List[Segment]:
+    """The segments that an evidence core's are parts of: each part names the address at which its segment begins."""
+    wholes: Dict[int, Segment] = {}
+    for header in loads:
+        start = min(header.physical or header.address, header.address)
+        known = wholes.get(start)
+        end = header.address + header.memory_size
+        if known is None or end > known.end:
+            wholes[start] = replace(_segment(header, 0), start=start, end=end)
+    return list(wholes.values())
 
 
 def _images(told: elf_notes.ElfNotes, memory: Memory, segments: Tuple[Segment, ...]) -> Tuple[CoreImage, ...]:

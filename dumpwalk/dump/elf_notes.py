@@ -18,6 +18,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreThread
 from dumpwalk.core.vocabulary import TidSource
+from dumpwalk.dump.evidence_note import ELF_OWNER, ELF_TYPE
 from dumpwalk.images.elf import Bytes, notes
 
 NT_PRSTATUS = 1
@@ -83,6 +84,8 @@ class ElfNotes:
     thread_limit: bool = False
     files_damaged: bool = False
     """NT_FILE's count does not fit its entries and names."""
+    evidence: Optional[bytes] = None
+    """What an evidence core says of itself."""
 
 
 class _Registers(collections.abc.Mapping[str, int]):
@@ -151,6 +154,8 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
             last_registers = into.threads[-1].registers
             if isinstance(last_registers, _Registers):
                 last_registers.thread_pointer = struct.unpack_from("<Q", body, 0)[0]
+        elif owner == ELF_OWNER and kind == ELF_TYPE:
+            into.evidence = bytes(body[: limits.METADATA_BYTES])
         elif owner == "LINUX" and kind == NT_ARM_PAC_MASK and len(body) >= 16:
             into.pac_mask |= struct.unpack_from("<QQ", body, 0)[1]
     into.cut = into.cut or position + 4 < len(data)

@@ -14,11 +14,13 @@ import struct
 from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.corefile import CoreFile, Segment
+from dumpwalk.core.corefile import CoreFile, EvidenceOf, Segment
 from dumpwalk.core.memory import FileMemory
+from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import ArchName, Producer
 from dumpwalk.dump import macho_notes
 from dumpwalk.dump import origin as core_writer
+from dumpwalk.dump.evidence_note import MACHO_OWNER, gaps, unpack
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore, Unreadable
 from dumpwalk.images.macho_images import list_images
@@ -64,38 +66,51 @@ class _Parts(NamedTuple):
     thread_limit: bool
 
 
-def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> CoreFile:
-    """The core in the plain file `file`, which the user knows as `path`. Raises NotACore, MalformedCore, OSError."""
+def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch: Watch = unwatched) -> CoreFile:
+    """The core in the plain file `file`, which the user knows as `path`; its memory is read through `watch`.
+
+    Raises NotACore, MalformedCore, OSError.
+    """
     with open(file, "rb") as stream:
         size = stream.seek(0, 2)
-        arch, commands, position = _load_commands(path, stream, size)
+        arch, commands, position = load_commands(path, stream, size)
         parts = _sort(path, arch, commands, size, position)
         metadata: List[Optional[int]] = []
+        evidence: Optional[EvidenceOf] = None
         for owner, offset, length in parts.notes:
             if owner == "process metadata" and offset < size:
                 stream.seek(offset)
                 metadata = macho_notes.metadata_tids(stream.read(min(length, limits.METADATA_BYTES)))
+            elif owner == MACHO_OWNER and offset < size:
+                stream.seek(offset)
+                evidence = unpack(stream.read(min(length, limits.METADATA_BYTES)))
     segments, odd = lay_out(parts.segments)
+    if evidence is not None:
+        segments = lay_out([*segments, *gaps(evidence, list(segments))])[0]
     missing = max(0, parts.expected - size)
-    sentences = list(extra_notes)
+    damage: List[str] = []
     if missing:
-        sentences.append(f"the file is cut: {size} of at least {parts.expected} bytes are there")
+        damage.append(f"the file is cut: {size} of at least {parts.expected} bytes are there")
     if parts.thread_limit:
-        sentences.append(f"only the first {limits.THREADS} threads were read")
+        damage.append(f"only the first {limits.THREADS} threads were read")
     if odd:
-        sentences.append(f"{odd} segments overlap others or have absurd sizes")
+        damage.append(f"{odd} segments overlap others or have absurd sizes")
+    if evidence is not None:
+        damage += [f"of the dump that it was made of: {said}" for said in evidence.damage]
+    sentences = [*extra_notes, *damage]
     stack_register = "rsp" if arch == "x86_64" else "sp"
     try:
-        memory = FileMemory(file, segments)
+        captured = FileMemory(file, segments)
     except ValueError as error:
         raise Unreadable(f"{path} could not be read ({error}).") from error
+    memory = watch(captured)
     try:
         told = macho_notes.thread_info(memory)
         threads, odd_ids = macho_notes.identify(parts.registers, stack_register, told, metadata)
         diag = core_writer.diaginfo(memory, core_writer.DIAGINFO_MACOS)
         found = list_images(memory, segments, diag.runtime_base, [t.registers.get(stack_register, 0) for t in threads])
     finally:
-        memory.close()
+        captured.close()
     createdump = told is not None or diag != core_writer.DiagInfo()
     producer: Producer = "createdump" if createdump else "lldb" if parts.notes else "unknown"
     if told is not None and told.cut:
@@ -108,9 +123,11 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
         arch=arch,
         os="macos",
         pid=told.pid if told else None,
-        producer=producer,
-        kind=core_writer.memory_kind(segments, threads, found.file_bytes, stack_register),
-        truncated=bool(missing),
+        producer=producer if evidence is None else evidence.producer,
+        kind=core_writer.memory_kind(segments, threads, found.file_bytes, stack_register)
+        if evidence is None
+        else evidence.kind,
+        truncated=bool(missing) or (evidence is not None and evidence.truncated),
         missing_bytes=missing,
         threads=tuple(threads),
         segments=segments,
@@ -120,12 +137,17 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = ()) -> 
         crash_signal=diag.crash_signal,
         notes=(*sentences, *odd_ids, *found.sentences, *diag.sentences),
         limited=found.limited,
-        threads_cut=parts.thread_limit,
+        threads_cut=parts.thread_limit or (evidence is not None and evidence.threads_cut),
+        damage=tuple(damage),
+        evidence=evidence,
+        parts_of=lay_out([Segment(a, b, 0, 0, bool(f & 1), bool(f & 2), bool(f & 4)) for a, b, f in evidence.map])[0]
+        if evidence is not None
+        else (),
         pac_mask=_PAC_MASK if arch == "aarch64" else 0,
     )
 
 
-def _load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, Iterator[_Command], int]:
+def load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, Iterator[_Command], int]:
     """(arch, the load commands, the file position behind them)."""
     stream.seek(0)
     header = stream.read(32)

@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreThread
-from dumpwalk.core.memory import Memory
+from dumpwalk.core.memory import Memory, captured_run
 
 THREADINFO = (0x7FFFFFFF00000000, 0x7FFFFFF00000)
 _SIGNATURE = b"THREADINFO\0\0\0\0\0\0"
@@ -38,7 +38,7 @@ def thread_info(memory: Memory) -> Optional[ThreadInfo]:
             continue
         pid, count = struct.unpack_from("<II", head, 16)
         wanted = min(count, limits.THREADS)
-        found = memory.extent(address + 24) if wanted else None
+        found = captured_run(memory, address + 24) if wanted else None
         room = (found[1] - address - 24) // _ENTRY.size if found else 0
         data = memory.read(address + 24, _ENTRY.size * min(wanted, room)) if room else b""
         entries = [(tid, sp) for tid, sp in _ENTRY.iter_unpack(data or b"")]

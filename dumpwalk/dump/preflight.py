@@ -15,6 +15,8 @@ from dataclasses import replace
 from typing import Callable, Iterator, Optional, Tuple
 
 from dumpwalk.core.corefile import CoreFile
+from dumpwalk.core.recording import Watch, unwatched
+from dumpwalk.dump import evidence_note
 from dumpwalk.dump.elf_core import read_elf_core
 from dumpwalk.errors import (
     BreakpadMinidump,
@@ -57,16 +59,16 @@ _OTHER_MAGICS: Tuple[Tuple[bytes, str], ...] = (
 _HEAD = 4096
 
 
-def open_core(path: str, temp_dir: Optional[Callable[[], str]] = None) -> CoreFile:
+def open_core(path: str, temp_dir: Optional[Callable[[], str]] = None, watch: Watch = unwatched) -> CoreFile:
     """The core in `path`, compressed or not. Raises one of dumpwalk.errors, each with a sentence that says what it is.
 
     `temp_dir` gives a private folder for the decompressed copy, asked for only when one is needed; without it a
-    compressed core is refused. Who gives it removes it.
+    compressed core is refused. Who gives it removes it. What is read of the process's memory goes through `watch`.
     """
     head = _head(path)
     how = _compression(head)
     if how is None:
-        return _read(path, path, head, ())
+        return _read(path, path, head, (), watch)
     if temp_dir is None:
         raise CannotDecompress(f"{path} is {how} data, and there is no place to decompress it to.")
     from dumpwalk.dump import container  # 15 ms of imports that a plain core does not need
@@ -84,7 +86,7 @@ def open_core(path: str, temp_dir: Optional[Callable[[], str]] = None) -> CoreFi
     if _compression(inner) is not None:
         raise NotACore(f"{path} is {how} data that holds compressed data again; decompress it once and try again.")
     try:
-        core = _read(path, target, inner, (expanded.note,))
+        core = _read(path, target, inner, (expanded.note,), watch)
     except (NotACore, MalformedCore) as error:
         raise type(error)(str(error).replace(path, f"{path} (decompressed)", 1)) from error
     return core if expanded.whole else replace(core, truncated=True)
@@ -110,7 +112,7 @@ def _compression(head: bytes) -> Optional[str]:
     return next((name for magic, name in _COMPRESSED if head.startswith(magic)), None)
 
 
-def _read(path: str, file: str, head: bytes, notes: Tuple[str, ...]) -> CoreFile:
+def _read(path: str, file: str, head: bytes, notes: Tuple[str, ...], watch: Watch) -> CoreFile:
     if head.startswith(_ELF):
         reader = read_elf_core
     elif head.startswith(_MACHO_64):
@@ -120,7 +122,7 @@ def _read(path: str, file: str, head: bytes, notes: Tuple[str, ...]) -> CoreFile
     else:
         raise _other(path, head)
     try:
-        return reader(path, file, notes)
+        return evidence_note.verified(reader(path, file, notes, watch))
     except OSError as error:
         raise Unreadable(f"{path} could not be read ({error.strerror}).") from error
 

@@ -10,6 +10,7 @@ from dumpwalk.analysis.facts import Facts, Holder, LockFact
 from dumpwalk.analysis.held_locks import HeldLocks
 from dumpwalk.core import process as core_process
 from dumpwalk.core import signals
+from dumpwalk.core.corefile import EvidenceOf
 from dumpwalk.core.vocabulary import FrameKind
 from dumpwalk.coreclr.dispatch.allocators import PERMANENT
 from dumpwalk.coreclr.dispatch.audit import ChainCycle, Element
@@ -239,6 +240,20 @@ def _dump(facts: Facts, path: str, sha256: Optional[str]) -> model.Dump:
         core.process_name,
         crash,
         core.notes,
+        _evidence(core.evidence) if core.evidence is not None else None,
+    )
+
+
+def _evidence(told: EvidenceOf) -> model.EvidenceCore:
+    return model.EvidenceCore(
+        told.tool,
+        told.source,
+        told.size_bytes,
+        told.captured_bytes,
+        told.kept_bytes,
+        told.stack_bytes,
+        told.redacted,
+        told.changed,
     )
 
 

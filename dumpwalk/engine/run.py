@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional, Sequence, Tuple, Union
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.observe import observe
 from dumpwalk.binaries.search import fetch_command
+from dumpwalk.claims.model import Finding
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.dispatch.locate import WAYS
@@ -17,6 +18,7 @@ from dumpwalk.detectors.detector import run_all
 from dumpwalk.engine.assemble import assemble
 from dumpwalk.engine.held import with_held
 from dumpwalk.engine.verdict import decide
+from dumpwalk.evidence.make import Keeper, Wanted
 from dumpwalk.report.model import Report
 
 Progress = Callable[[str], None]
@@ -33,6 +35,8 @@ class Options:
     ways: Tuple[str, ...] = WAYS
     held_by: Tuple[str, ...] = ()
     """Threads whose held locks are asked for: numbers in the report, tids, or `all` (engine/held.py)."""
+    evidence: Tuple[Wanted, ...] = ()
+    """Evidence cores to write, too."""
 
 
 def analyze_core(
@@ -52,20 +56,39 @@ def analyze_core(
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     folder = (lambda: temp_dir) if isinstance(temp_dir, str) else temp_dir
+    keeper = Keeper(options.evidence)
     with opened(
-        path, options.modules, lldb, folder, progress, why_bare, not close, search_seconds, options.debug_files
+        path,
+        options.modules,
+        lldb,
+        folder,
+        progress,
+        why_bare,
+        not close,
+        search_seconds,
+        options.debug_files,
+        keeper.watch,
     ) as process:
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
         facts = observe(process, progress, options.ways)
-        return report_of(facts, path, core, digest, options.held_by)
+        return report_of(facts, path, core, digest, options.held_by, keeper.write)
+
+
+def nothing(facts: Facts, findings: Sequence[Finding]) -> None:
+    """What is done when nothing else is to be."""
 
 
 def report_of(
-    facts: Facts, path: str, core: Optional[CoreFile], digest: Optional[str] = None, held_by: Sequence[str] = ()
+    facts: Facts,
+    path: str,
+    core: Optional[CoreFile],
+    digest: Optional[str] = None,
+    held_by: Sequence[str] = (),
+    then: Callable[[Facts, Sequence[Finding]], None] = nothing,
 ) -> Report:
-    """Findings, verdict and report of gathered facts."""
+    """Findings, verdict and report of gathered facts. `then` is called once all is read that the report tells."""
     findings, failed = run_all(facts)
     facts = facts.covering(failed)
     facts, findings = with_held(facts, findings, held_by)
@@ -74,7 +97,9 @@ def report_of(
     def fetch(module: Module) -> Optional[str]:
         return fetch_command(module.path, module.build_id, facts.process.os, path)
 
-    return assemble(facts, findings, verdict, path, fetch, digest)
+    report = assemble(facts, findings, verdict, path, fetch, digest)
+    then(facts, findings)
+    return report
 
 
 def analyze_process(
@@ -83,9 +108,10 @@ def analyze_process(
     progress: Progress = lambda phase: None,
     ways: Sequence[str] = WAYS,
     held_by: Sequence[str] = (),
+    then: Callable[[Facts, Sequence[Finding]], None] = nothing,
 ) -> Report:
-    """The report of a process that is already open: a debugger's target."""
-    return report_of(observe(process, progress, ways), path, process.corefile, held_by=held_by)
+    """The report of a process that is already open: a debugger's target. `then` as in `report_of`."""
+    return report_of(observe(process, progress, ways), path, process.corefile, None, held_by, then)
 
 
 def _sha256(path: str) -> str:

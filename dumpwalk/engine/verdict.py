@@ -101,6 +101,14 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                 "The dump is truncated, so no hang can be ruled out; what is left proves none.",
             )
         )
+    if core is not None and core.evidence is not None and core.evidence.changed:
+        problems.append(
+            (
+                "changed",
+                "the evidence core was changed after it was written",
+                "The evidence core was changed after it was written, so it can rule nothing out.",
+            )
+        )
     if facts.limits_hit:
         problems.append(
             (

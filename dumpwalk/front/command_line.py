@@ -45,6 +45,7 @@ class CommandLine:
             sha256=options["sha256"],
             debug_files=options["debug_files"],
             held_by=held_by(options),
+            evidence=options["evidence"],
         )
         try:
             found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)

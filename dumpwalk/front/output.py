@@ -19,12 +19,19 @@ EXTENSIONS = {
 _RENDERERS = {"text": "dumpwalk.report.text", "markdown": "dumpwalk.report.markdown", "html": "dumpwalk.report.html"}
 
 
-def check_targets(files: Sequence[str], inputs: Sequence[str] = ()) -> List[Tuple[str, str]]:
-    """(file, format) of each -o, before any work is done. Raises BadOutput for what cannot be written, and for a file that is
-    one of the inputs: the dump would be gone."""
+EVIDENCE = "evidence core"
+"""Not a format of the report, but what it rests on."""
+_EVIDENCE_ENDS = (".core", ".core.xz")
+
+
+def check_targets(files: Sequence[str], inputs: Sequence[str] = (), evidence: bool = False) -> List[Tuple[str, str]]:
+    """(file, format) of each -o, before any work is done; with `evidence` also those that end as cores do. Raises BadOutput for
+    what cannot be written, and for a file that is one of the inputs: the dump would be gone."""
     targets = []
     for file in files:
         kind = EXTENSIONS.get(os.path.splitext(file)[1].lower())
+        if evidence and file.lower().endswith(_EVIDENCE_ENDS):
+            kind = EVIDENCE
         if kind is None:
             raise BadOutput(f"{file}: the extension names no format.")
         if any(_same(file, one) for one in inputs):

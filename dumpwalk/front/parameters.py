@@ -100,8 +100,8 @@ def reporting() -> Tuple[Option, ...]:
             lldb="eArgTypeFilename",
             multiple=True,
             metavar="FILE",
-            help="Write the report there too; the extension picks the format: "
-            ".json .md .html .txt .xml (JUnit) .mmd .dot. Repeatable.",
+            help="Write the report there too; the extension picks the format: .json .md .html .txt .xml (JUnit) .mmd .dot. "
+            ".core and .core.xz get the evidence core: a small core that holds what the analysis read. Repeatable.",
         ),
         format_of(FORMATS),
         Option(

@@ -49,10 +49,23 @@ def section_view(key: str) -> Callable[[Options], Renderer]:
 
 
 def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:
-    from dumpwalk.front import output
+    from dumpwalk.front import evidence_core, output
 
     cores = options.get("cores") or [options[name] for name in ("core",) if name in options]
-    targets = output.check_targets(options["output"], [*cores, *options["modules"]])
+    targets = output.check_targets(options["output"], [*cores, *options["modules"]], evidence=True)
+    with evidence_core.planned(place, targets, cores, options):
+        return _report(place, cores, [t for t in targets if t[1] != output.EVIDENCE], options, view)
+
+
+def _report(
+    place: Place,
+    cores: Sequence[str],
+    targets: Sequence[Tuple[str, str]],
+    options: Options,
+    view: Optional[Renderer],
+) -> int:
+    from dumpwalk.front import output
+
     for kind in (options["kind"], *(kind for _, kind in targets)):
         if kind in GRAPHS and len(cores) > 1:
             raise Usage(f"The {kind} format draws the graph of one core.")

@@ -37,7 +37,7 @@ class Session:
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
         note_missing(self, options)
-        found = api.analyze_target(self.target, options["modules"], self.check, held_by(options))
+        found = api.analyze_target(self.target, options["modules"], self.check, held_by(options), options["evidence"])
         if options["redact"]:
             from dumpwalk.report.redact import redact
 

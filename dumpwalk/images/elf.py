@@ -30,6 +30,8 @@ class ProgramHeader(NamedTuple):
     """As linked; the run-time address adds the image's bias."""
     file_size: int
     memory_size: int
+    physical: int = 0
+    """p_paddr: 0 in cores, but of the parts of evidence cores."""
 
 
 def program_headers(read: Read) -> Optional[List[ProgramHeader]]:
@@ -49,8 +51,8 @@ def rows_of(table: Bytes) -> List[ProgramHeader]:
     """The program headers in these bytes, as many as are whole."""
     whole = len(table) - len(table) % PHDR.size
     return [
-        ProgramHeader(kind, flags, offset, address, file_size, memory_size)
-        for kind, flags, offset, address, _, file_size, memory_size, _ in PHDR.iter_unpack(table[:whole])
+        ProgramHeader(kind, flags, offset, address, file_size, memory_size, physical)
+        for kind, flags, offset, address, physical, file_size, memory_size, _ in PHDR.iter_unpack(table[:whole])
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreImage, Segment, held_bytes
-from dumpwalk.core.memory import Memory, read_u64
+from dumpwalk.core.memory import Memory, captured_run, for_search, read_u64
 from dumpwalk.images import macho
 from dumpwalk.images.macho import (
     LC_ID_DYLIB,
@@ -138,9 +138,10 @@ def list_images(
 def _headers(memory: Memory, segments: Sequence[Segment], limited: List[str]) -> Iterator[Tuple[int, ImageHeader]]:
     """Images whose header begins a captured segment, then those at any other page of read-only or executable memory."""
     seen = set()
+    swept = for_search(memory)
     for segment in segments:
         if segment.file_size >= 32 and not segment.start & 0xFFF:
-            header = image_header(memory, segment.start)
+            header = image_header(memory, segment.start) if swept.read(segment.start, 4) == macho.MAGIC else None
             if header is not None:
                 seen.add(segment.start)
                 yield segment.start, header
@@ -153,7 +154,7 @@ def _headers(memory: Memory, segments: Sequence[Segment], limited: List[str]) ->
             if pages > limits.HEADER_SCAN_PAGES:
                 limited.append(f"only {limits.HEADER_SCAN_PAGES} pages were searched for images")
                 return
-            if memory.read(address, 4) == macho.MAGIC and address not in seen:
+            if swept.read(address, 4) == macho.MAGIC and address not in seen:
                 header = image_header(memory, address)
                 if header is not None:
                     yield address, header
@@ -180,7 +181,7 @@ def _dyld_list(memory: Memory, address: int) -> Dict[int, str]:
 
 def _string(memory: Memory, address: int) -> Optional[str]:
     """A NUL-terminated path of at most 4 KiB, as far as it is captured."""
-    found = memory.extent(address)
+    found = captured_run(memory, address)
     if found is None:
         return None
     raw = memory.read(address, min(4096, found[1] - address)) or b""
@@ -190,13 +191,14 @@ def _string(memory: Memory, address: int) -> Optional[str]:
 def _executable_path(memory: Memory, stack_pointers: Sequence[int]) -> Optional[str]:
     """`executable_path=` that the kernel leaves above the main thread's stack (xnu bsd/kern/kern_exec.c)."""
     for sp in stack_pointers:
-        found = memory.extent(sp)
+        found = captured_run(memory, sp)
         if found is None:
             continue
         size = min(found[1] - sp, 16 << 20)
-        raw = memory.read(found[1] - size, size) or b""
+        raw = for_search(memory).read(found[1] - size, size) or b""
         at = raw.rfind(b"executable_path=")
         if at >= 0:
+            memory.read(found[1] - size + at, min(4096, size - at))
             return _text(raw[at + 16 : at + 16 + 4096].split(b"\0")[0]) or None
     return None
 

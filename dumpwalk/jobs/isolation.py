@@ -50,7 +50,14 @@ def analyze_all(
     Raises NoLldb when the lldb that was asked for cannot be used, Interrupted at Ctrl-C and the signals that end a batch.
     """
     tasks = [
-        Task(path, tuple(options.modules), options.sha256, options.debug_files, held_by=options.held_by)
+        Task(
+            path,
+            tuple(options.modules),
+            options.sha256,
+            options.debug_files,
+            held_by=options.held_by,
+            evidence=options.evidence,
+        )
         for path in paths
     ]
     return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
@@ -208,6 +215,7 @@ class _Batch:
             sha256=task.sha256,
             debug_files=task.debug_files,
             held_by=task.held_by,
+            evidence=task.evidence,
             look=task.look,
             arguments=task.arguments,
             temp_dir=folder,

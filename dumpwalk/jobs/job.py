@@ -20,6 +20,8 @@ class Task(NamedTuple):
     """lldb opens the core; without it there are no symbols, and stacks are followed by frame pointer."""
     held_by: Tuple[str, ...] = ()
     """Threads whose held locks are asked for (engine/held.py)."""
+    evidence: Tuple[Tuple[str, bool, bool], ...] = ()
+    """Evidence cores to write beside the report (evidence/make.py Wanted): absolute path, compressed, redacted."""
     file: str = ""
     """Where the core lies, when that is not at `path`: a copy on another machine."""
 
@@ -48,3 +50,4 @@ class Job(NamedTuple):
     memory: int
     """Bytes of its own that it may use."""
     held_by: Tuple[str, ...] = ()
+    evidence: Tuple[Tuple[str, bool, bool], ...] = ()

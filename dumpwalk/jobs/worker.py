@@ -25,6 +25,7 @@ from dumpwalk.debugger.open import opened
 from dumpwalk.debugger.other_python import package_parent
 from dumpwalk.engine.run import Options, analyze_core
 from dumpwalk.errors import DebuggerFailed, DumpwalkError
+from dumpwalk.evidence.make import Wanted
 from dumpwalk.jobs import memory_bound
 from dumpwalk.jobs.job import Job
 from dumpwalk.report.json_format import to_wire
@@ -92,8 +93,15 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
 
 
 def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
+    for one in job.evidence:  # what a child before this one left
+        if os.path.lexists(one[0]):
+            os.unlink(one[0])
     options = Options(
-        modules=tuple(job.modules), sha256=job.sha256, debug_files=job.debug_files, held_by=tuple(job.held_by)
+        modules=tuple(job.modules),
+        sha256=job.sha256,
+        debug_files=job.debug_files,
+        held_by=tuple(job.held_by),
+        evidence=tuple(Wanted(*one) for one in job.evidence),
     )
     seconds = job.seconds * limits.SEARCH_SHARE
     report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds)

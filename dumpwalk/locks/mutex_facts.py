@@ -114,7 +114,7 @@ def _layout(process: Process) -> _Layout:
     not tell its segments, or libc is linked into the program."""
     known: Optional[_Layout] = process.__dict__.get("_code_layout")
     if known is None:
-        segments = process.corefile.segments if process.corefile is not None else ()
+        segments = process.corefile.regions if process.corefile is not None else ()
         modules = sorted(
             (m.base, m.end, m.name)
             for m in process.modules[: limits.IMAGES]

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
 from dumpwalk.claims.model import Actor, Coverage, Evidence, Finding, Verdict
 from dumpwalk.report import sections
 from dumpwalk.report.sections.dispatch_cache.model import CacheAllocator, Cycle, DispatchCache, Node, Violation
-from dumpwalk.report.sections.dump.model import Crash, Dump, Runtime, Tool
+from dumpwalk.report.sections.dump.model import Crash, Dump, EvidenceCore, Runtime, Tool
 from dumpwalk.report.sections.locks.model import Lock, LockObject, LockOwner, Owner, Waiter
 from dumpwalk.report.sections.modules.model import Module
 from dumpwalk.report.sections.threads.model import Frame, Group, Managed, Thread, Wait
 from dumpwalk.report.sections.wait_graph.model import GraphEdge, GraphNode, WaitGraph
 
 __all__ = (
-    "Actor", "CacheAllocator", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Evidence", "FailedCore", "Finding", "Frame",
-    "GraphEdge", "GraphNode", "Group", "Lock", "LockObject", "LockOwner", "Managed", "Module", "Node", "Owner",
+    "Actor", "CacheAllocator", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Evidence", "EvidenceCore", "FailedCore",
+    "Finding", "Frame", "GraphEdge", "GraphNode", "Group", "Lock", "LockObject", "LockOwner", "Managed", "Module", "Node", "Owner",
     "Report", "Runtime", "SCHEMA_VERSION", "Thread", "Tool", "Verdict", "Violation", "Wait", "WaitGraph", "Waiter",
 )  # fmt: skip
 """Classes of the sections are imported from here too: it is what Python programs know."""

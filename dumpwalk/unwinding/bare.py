@@ -36,7 +36,7 @@ class BareStacks:
         registers = register_file(arch)
         self._modules = modules
         self._names = SymbolNames(code)
-        self.rules = CodeRules(core.segments, code, modules, registers)
+        self.rules = CodeRules(core.regions, code, modules, registers)
         self.unwinder = StackUnwinder(arch, memory, code, self.rules, core.pac_mask)
         self._places: Dict[Tuple[int, bool], _Place] = {}
         self._last: Tuple[Optional[Mapping[str, int]], Optional[Stack]] = (None, None)
@@ -62,6 +62,12 @@ class BareStacks:
             place = self._places.get((step.pc, step.interrupted)) or self._place(step.pc, step.interrupted)
             frames.append(Frame(index, step.pc, *place[:4], step.trust, place.managed, register, step.sp, "dumpwalk"))
         return frames, stack.end
+
+    def look_up(self, pc: int) -> None:
+        """Read the unwind data and the name of a frame's pc, as a call's return address and as an interrupted one."""
+        for exact in (False, True):
+            self.rules(pc, exact)
+            self._place(pc, exact)
 
     def _unwind(self, registers: Mapping[str, int]) -> Stack:
         if self._last[0] is not registers or self._last[1] is None:

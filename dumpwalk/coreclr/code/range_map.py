@@ -89,6 +89,9 @@ class RangeList:
             seen.add(at)
             section = old_section(self._words, at)
             found.append(section)
+            self._words.holds(
+                self._words.u64(at + 0x10), 8
+            )  # the manager, by which the list is known where no name leads to it
             at = self._words.u64(at + 0x18, "a code range")
         return found
 

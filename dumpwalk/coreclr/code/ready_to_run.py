@@ -150,7 +150,7 @@ class ReadyToRunImage:
             table_end = self.table + self.count * size
             for page in range(self.table & ~0xFFF, table_end + 0x1000, 0x1000):
                 low, high = max(page, self.table), min(page + 0x1000, table_end)
-                held = low < high and words.holds(low, high - low)
+                held = low < high and words.captured(low, high)
                 if held and start is None:
                     start = low
                 elif not held and start is not None:
@@ -183,6 +183,7 @@ class ReadyToRunImage:
             if low == run[2] - 1 and run[2] < self.count:
                 raise NotRead(f"the function table's page for 0x{address:x} is not in the dump")
             if found.end is not None:
+                self._end_of(low + 1)  # and so to the next page where the gap behind a function is one's end
                 return None
         return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
+from dumpwalk.core.memory import Memory, for_search, read_u32, read_u64, read_words
 from dumpwalk.core.names import plural
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch.audit import CacheWalk, read_element, record_damage, walk_cache
@@ -72,7 +72,7 @@ def examine(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional
 
 def examine_unknown(memory: Memory, address: int, layouts: Sequence[Layout]) -> Optional[Shape]:
     """The same where something else says that a DispatchCache is there: the table is looked for behind the flags word."""
-    data = memory.read(address, LARGEST_OBJECT_HEAD)
+    data = for_search(memory).read(address, LARGEST_OBJECT_HEAD)
     if data is None or not layouts:
         return None
     for offset in range(LOCK_OFFSET + 8, LARGEST_OBJECT_HEAD - 8, 8):
@@ -91,7 +91,23 @@ def examine_table(
     object_address: Optional[int] = None,
 ) -> Optional[Shape]:
     """Is the table of a DispatchCache at `table`? Without an `expected` row the row is chosen by the lock before it; where
-    none fits, the lock is looked for and the layout derived (from `object_address` on, when that is known)."""
+    none fits, the lock is looked for and the layout derived (from `object_address` on, when that is known).
+
+    Most addresses that are asked about are no table: only what is one is read so that a recording keeps it."""
+    tried = for_search(memory)
+    found = _examine_table(tried, table, layouts, expected, object_address)
+    if found is None or tried is memory:
+        return found
+    return _examine_table(memory, table, layouts, expected, object_address)
+
+
+def _examine_table(
+    memory: Memory,
+    table: int,
+    layouts: Sequence[Layout],
+    expected: Optional[Layout],
+    object_address: Optional[int],
+) -> Optional[Shape]:
     if table & 7:
         return None
     flags = read_u32(memory, table - 8)
@@ -114,7 +130,7 @@ def examine_table(
 def walk(process: Process, shape: Shape, located_by: Sequence[str]) -> Cache:
     """Walk and audit all chains of a cache that was found."""
     core = process.corefile
-    segments = [(s.start, s.end) for s in core.segments] if core is not None else []
+    segments = [(s.start, s.end) for s in core.regions] if core is not None else []
 
     def expected(address: int) -> bool:
         if core is None:

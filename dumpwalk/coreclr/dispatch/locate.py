@@ -16,7 +16,7 @@ from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import Segment
-from dumpwalk.core.memory import Memory, filled_runs, read_u64
+from dumpwalk.core.memory import Memory, filled_runs, for_search, read_u64
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch.cache import Shape, examine, examine_table, examine_unknown
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
@@ -165,6 +165,7 @@ def scan(memory: Memory, layouts: Sequence[Layout]) -> Tuple[List[Shape], bool]:
     scanned = 0
     candidates = 0
     complete = True
+    swept = for_search(memory)
     for segment in memory.segments():
         if not segment.writable or segment.file_size < 0x8000:
             continue
@@ -172,7 +173,7 @@ def scan(memory: Memory, layouts: Sequence[Layout]) -> Tuple[List[Shape], bool]:
             complete = False
             break
         for address, size in _chunks(memory, segment):
-            data = memory.read(address, size)
+            data = swept.read(address, size)
             if data is None:
                 complete = False
                 break

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
-from dumpwalk.core.memory import Memory
+from dumpwalk.core.memory import Memory, captured_run
 from dumpwalk.coreclr.dispatch import instructions as ins
 from dumpwalk.coreclr.dispatch.loop_patterns import LEAST_EMPTY, PATTERNS, PROMOTE, STUB, Match, Pattern, match_loop
 
@@ -117,7 +117,7 @@ def _window(code: Memory, pc: int) -> Tuple[int, bytes]:
     whole = code.read(pc - _BEFORE, _BEFORE + _AFTER)
     if whole is not None:
         return pc - _BEFORE, whole
-    found = code.extent(pc)
+    found = captured_run(code, pc)
     if found is None:
         return pc, b""
     start, end = max(pc - _BEFORE, found[0]), min(pc + _AFTER, found[1])

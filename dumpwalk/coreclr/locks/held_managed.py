@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import read_u32, read_words
+from dumpwalk.core.memory import for_search, read_u32, read_words
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks import lock, reader_writer_lock, rwlock_slim
 from dumpwalk.coreclr.locks.model import LockObject, ManagedLock
@@ -62,12 +62,14 @@ def _words(around: Surroundings, thread: Thread) -> Iterator[Sighting]:
 
 
 def _thin(around: Surroundings, address: int, managed_id: int) -> Optional[ManagedLock]:
-    word = read_u32(around.process.memory, address - 4)
-    if not word or read_u32(around.process.memory, address - 8):
+    tried = for_search(around.process.memory)  # most values are no object's address
+    word = read_u32(tried, address - 4)
+    if not word or read_u32(tried, address - 8):
         return None  # the padding before the header is zero
     told = header.decode(word, around.runtime.major)
     if told.owner != managed_id or around.type_at(address) is None:
         return None
+    around.process.memory.read(address - 8, 8)
     name = around.view.type_of(address)
     row = ManagedLock(
         "monitor",

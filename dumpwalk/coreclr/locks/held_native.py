@@ -17,7 +17,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.grade import Grade
-from dumpwalk.core.memory import read_words
+from dumpwalk.core.memory import Memory, for_search, read_words
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process, Thread
 from dumpwalk.core.word_search import WordSearch, find_words
@@ -66,13 +66,19 @@ def find_held(process: Process, layouts: Sequence[Layout], libc: Optional[str], 
     words = find_words(process.memory, numbers, most_bytes, limits.HELD_WORDS, misaligned=musl)
     found = NativeSearch(words=words)
     stacks = _Stacks(process)
+    tried = for_search(process.memory)
     kinds = held.readers(process.os, libc)
     pal_rows = [row for row in layouts if row.lock.startswith("pal")]
     seen: Set[int] = set()
     for address, number in words.hits:
         tid = number & ~_MUSL_WAITERS if musl else number
-        state = held.held_at(process.memory, address, tid, kinds)
-        state = state or _critical_section(process, address, tid, pal_rows) or pal_held.mutex_at(process, address, tid)
+
+        def lock_in(memory: Memory, address: int = address, tid: int = tid) -> Optional[LockState]:
+            state = held.held_at(memory, address, tid, kinds)
+            state = state or _critical_section(process, memory, address, tid, pal_rows)
+            return state or pal_held.mutex_at(process, memory, address, tid)
+
+        state = lock_in(tried) and lock_in(process.memory)  # most are mere numbers
         if state is None or state.address in seen or stacks.dead(state.address):
             continue
         seen.add(state.address)
@@ -81,18 +87,20 @@ def find_held(process: Process, layouts: Sequence[Layout], libc: Optional[str], 
     return found
 
 
-def _critical_section(process: Process, word: int, tid: int, rows: Sequence[Layout]) -> Optional[LockState]:
+def _critical_section(
+    process: Process, memory: Memory, word: int, tid: int, rows: Sequence[Layout]
+) -> Optional[LockState]:
     """A PAL critical section that is held: LockCount's first bit, a depth, and a state of readiness agree."""
     for row in rows:
         address = word - _PAL_OWNER
         if address <= 0 or address % 8:
             return None
-        state = crst.read_lock(process.memory, address, row)
+        state = crst.read_lock(memory, address, row)
         if state is None or not state.locked or state.owner_tid != tid:
             continue
         if not 0 < (state.recursion or 0) <= _DEEPEST or (state.waiters or 0) > len(process.threads):
             continue
-        if crst.crst_flags(process.memory, address, row) is not None or _module_of(process, address) is not None:
+        if crst.crst_flags(memory, address, row) is not None or _module_of(process, address) is not None:
             return state
     return None
 
@@ -136,7 +144,7 @@ class _Stacks:
         self._process = process
         sp = process.arch.sp
         self._pointers = sorted(t.registers.get(sp, 0) for t in process.threads if t.registers.get(sp, 0))
-        self._segments = sorted((s.start, s.end) for s in process.memory.segments())
+        self._segments = sorted((s.start, s.end) for s in process.regions)
         self._words: Dict[int, Dict[int, int]] = {}
 
     def dead(self, address: int) -> bool:

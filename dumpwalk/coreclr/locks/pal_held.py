@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Optional
 
+from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.locks.pal_objects import TYPES
 from dumpwalk.locks.mutex_facts import own_pid
@@ -20,10 +21,10 @@ _MUTEX = 2
 _REFERENCES = 1 << 16
 
 
-def mutex_at(process: Process, word: int, tid: int) -> Optional[LockState]:
+def mutex_at(process: Process, memory: Memory, word: int, tid: int) -> Optional[LockState]:
     """The mutex whose owner's thread id stands at `word`; None where its other words do not agree."""
     address = word - _OWNER
-    data = process.memory.read(address, _BYTES) if address > 0 and address % 8 == 0 else None
+    data = memory.read(address, _BYTES) if address > 0 and address % 8 == 0 else None
     if data is None:
         return None
     head, tail = struct.unpack_from("<QQ", data)
@@ -38,7 +39,7 @@ def mutex_at(process: Process, word: int, tid: int) -> Optional[LockState]:
         return None
     if not 0 < references < _REFERENCES or bool(head) != bool(count) or bool(tail) != bool(count):
         return None
-    if thread < 0x10000 or thread % 8 or process.memory.read(thread, 8) is None:
+    if thread < 0x10000 or thread % 8 or memory.read(thread, 8) is None:
         return None
     own = Word("owner's thread id of the mutex", word, owner)
     return LockState(

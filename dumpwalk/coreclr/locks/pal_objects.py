@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import read_u64
+from dumpwalk.core.memory import Memory, for_search, read_u64
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.locks.state import Sighting
@@ -75,21 +75,24 @@ class PalWaits:
         return self._kept[thread.index]
 
     def _find(self, thread: Thread) -> Optional[PalWait]:
+        memory = self._around.process.memory
+        tried = for_search(memory)  # hundreds of words that are no pointers to a node
         tid = struct.pack("<I", (self._around.process.own_tid(thread) or 0) & 0xFFFFFFFF)
-        candidates = list(self._candidates(thread, tid))
+        candidates = list(self._candidates(tried, thread, tid))
         for offset in (*self._offsets, *_PLACES):  # the place that another thread showed, before all others
             for sighting, data in candidates:
                 node = int.from_bytes(data[offset : offset + 8], "little")
-                found = self._at_node(node, tid, sighting)
+                found = self._at_node(tried, node, tid, sighting)
                 if found is not None:
+                    memory.read(sighting.value, _THREAD_BYTES)
+                    found = self._at_node(memory, node, tid, sighting)
                     if offset not in self._offsets:
                         self._offsets.insert(0, offset)
                     return found
         return None
 
-    def _candidates(self, thread: Thread, tid: bytes) -> Iterator[Tuple[Sighting, bytes]]:
+    def _candidates(self, memory: Memory, thread: Thread, tid: bytes) -> Iterator[Tuple[Sighting, bytes]]:
         """What may be its CPalThread: not on its own stack, and the thread's id is somewhere in it."""
-        memory = self._around.process.memory
         stack = thread.registers.get(self._around.process.arch.sp, 0)
         seen = set()
         for sighting in self._around.native_part(thread, _STACK_BYTES):
@@ -101,10 +104,9 @@ class PalWaits:
             if data is not None and tid in data:
                 yield sighting, data
 
-    def _at_node(self, node: int, tid: bytes, sighting: Sighting) -> Optional[PalWait]:
+    def _at_node(self, memory: Memory, node: int, tid: bytes, sighting: Sighting) -> Optional[PalWait]:
         if node < 0x10000 or node % 8 or node >> 47:
             return None
-        memory = self._around.process.memory
         if memory.read(node + _NODE_TID, 4) != tid:
             return None
         synch = read_u64(memory, node + _NODE_SYNCH)
@@ -115,15 +117,16 @@ class PalWaits:
         owner_pid, owner_tid = struct.unpack_from("<II", data, 0x34)
         if not 0 < count <= limits.WAIT_QUEUE or kind > 16:
             return None
-        if not self._listed(struct.unpack_from("<Q", data, 0)[0], node, count):
+        if not _listed(memory, struct.unpack_from("<Q", data, 0)[0], node, count):
             return None
         return PalWait(synch, kind, count, signals, owner_pid, owner_tid, bool(data[0x50] & 1), sighting, node)
 
-    def _listed(self, head: int, node: int, count: int) -> bool:
-        """The object's own list leads to this thread's node."""
-        at = head
-        for _ in range(count):
-            if at == node:
-                return True
-            at = read_u64(self._around.process.memory, at) or 0
-        return False
+
+def _listed(memory: Memory, head: int, node: int, count: int) -> bool:
+    """The object's own list leads to this thread's node."""
+    at = head
+    for _ in range(count):
+        if at == node:
+            return True
+        at = read_u64(memory, at) or 0
+    return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import read_words
+from dumpwalk.core.memory import for_search, read_words
 from dumpwalk.core.process import Frame, Process, Thread
 from dumpwalk.coreclr.code.method_desc import MethodName
 from dumpwalk.coreclr.locks.known_methods import own_method
@@ -183,13 +183,15 @@ class Surroundings:
         """The definition's name of the object at an address, None where it is no object or cannot be named."""
         if address % 8 or not 0x10000 < address < 1 << 47:
             return None
-        data = self.process.memory.read(address, 8)
+        data = for_search(self.process.memory).read(address, 8)  # most addresses that are asked about are no object's
         if data is None:
             return None
         table = int.from_bytes(data, "little") & ~7
         if table not in self._types:
             found = self.view.definition_of(address) if 0x10000 < table < 1 << 47 else None
             self._types[table] = None if found is None or isinstance(found, Unknown) else found
+        if self._types[table] is not None:
+            self.process.memory.read(address, 8)
         return self._types[table]
 
     def objects(self, thread: Thread, *types: str) -> Iterator[Tuple[Sighting, str]]:

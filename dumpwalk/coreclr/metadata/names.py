@@ -151,6 +151,8 @@ class Metadata:
         for rid in sorted(rids):
             if self.type_name(rid) == full_name:
                 return rid
+        if not self.tables.hold_all_strings():
+            raise NotRead(f"not all names of the metadata are in the dump, {full_name} is not among those that are")
         raise NotRead(f"the metadata defines no type {full_name}", absent=True)
 
     def _rows_by_name(self) -> Dict[int, List[int]]:

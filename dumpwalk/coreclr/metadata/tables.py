@@ -31,6 +31,7 @@ class Tables:
         self.root = root
         self._size = size
         self._names: Optional[bytes] = None
+        self._names_whole = False
         self._streams = self._read_streams()
         if "#~" not in self._streams and "#-" not in self._streams:
             raise NotRead(f"the metadata at 0x{root:x} has no table stream")
@@ -98,8 +99,7 @@ class Tables:
             start, size = self._streams.get(name, (0, 0))
             if size > _WHOLE_BYTES:
                 return False
-            pages = range(start & ~0xFFF, start + size, 0x1000)
-            if not all(self._words.holds(max(page, start)) for page in pages):
+            if size and not self._words.captured(start, start + size):
                 return False
         return True
 
@@ -135,13 +135,18 @@ class Tables:
             at, size = self._streams.get("#Strings", (0, 0))
             if size > _WHOLE_BYTES:
                 raise NotRead(f"the names of the metadata at 0x{self.root:x} are too many to be searched")
-            self._names = self._words.take(at, size, "the names of the metadata") if size else b""
+            self._names, self._names_whole = self._words.swept(at, size)
         found: List[int] = []
         place = self._names.find(text + b"\0")
         while place >= 0:
             found.append(place)
             place = self._names.find(text + b"\0", place + 1)
         return found
+
+    def hold_all_strings(self) -> bool:
+        """Whether all of `#Strings` is captured, for who found something not to be there: then all of it is read for that."""
+        at, size = self._streams.get("#Strings", (0, 0))
+        return self._names_whole and (not size or self._words.holds(at, size))
 
     def blob(self, offset: int) -> bytes:
         """A blob's content (ECMA-335 II.24.2.4)."""

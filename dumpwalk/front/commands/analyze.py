@@ -36,6 +36,10 @@ COMMAND = report_command(
         ("dumpwalk analyze core.1234", "a core of a program that is installed here"),
         ("dumpwalk analyze core.1234 -m payload.zip", "with the program's own binaries, from elsewhere"),
         ("dumpwalk analyze core.1234 -o report.html -o report.json", "more formats of one analysis"),
+        (
+            "dumpwalk analyze core.1234 -o evidence.core.xz",
+            "a core of some 500 KB that shows the same, to send to others",
+        ),
         ("dumpwalk analyze *.dmp -f markdown --redact", "several cores, fit for a public comment"),
     ),
     rank=10,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def _look(process: Process, options: Options, view: View) -> Answer:
     from dumpwalk import list_walk
 
-    segments = process.corefile.segments if process.corefile is not None else process.memory.segments()
+    segments = process.regions
     walk = list_walk.walk_memory(
         process.memory,
         options["address"],

@@ -27,6 +27,20 @@ class Crash:
 
 
 @dataclass(frozen=True)
+class EvidenceCore:
+    """That the dump is an evidence core, and of what it was made."""
+
+    tool: Optional[str]
+    source: str
+    size_bytes: Optional[int]
+    captured_bytes: Optional[int]
+    kept_bytes: Optional[int]
+    stack_bytes: int
+    redacted: bool
+    changed: Optional[bool]
+
+
+@dataclass(frozen=True)
 class Dump:
     path: str
     sha256: Optional[str]
@@ -41,6 +55,7 @@ class Dump:
     process_name: Optional[str] = None
     crash: Optional[Crash] = None
     notes: Tuple[str, ...] = ()
+    evidence: Optional[EvidenceCore] = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dumpwalk.report.model import Dump, Runtime
+from dumpwalk.report.model import Dump, EvidenceCore, Runtime
 from dumpwalk.report.names import base_name, size, words
 
 OS_NAMES = {"linux": "Linux", "macos": "macOS", "darwin": "macOS", "macosx": "macOS"}
@@ -21,8 +21,16 @@ def dump_line(dump: Dump) -> str:
     parts.append(f"{words(dump.format)} {producer} {kind}")
     if dump.size_bytes is not None:
         parts.append(size(dump.size_bytes))
+    if dump.evidence is not None:
+        parts.append(f"evidence core{_made_of(dump.evidence)}")
     parts.append("TRUNCATED" if dump.truncated else "complete file")
     return ", ".join(parts)
+
+
+def _made_of(evidence: EvidenceCore) -> str:
+    if evidence.source == "process":
+        return " of a live process"
+    return "" if evidence.size_bytes is None else f" of a dump of {size(evidence.size_bytes)}"
 
 
 def runtime_line(runtime: Runtime) -> str:
