@@ -11,6 +11,7 @@ import pytest
 from dumpwalk.report import html
 from tests.html_pages import DEMO_CORES, joined_nodes, real_page
 from tests.report_samples import crowd, hang_self, hostile
+from tests.triage_page import written
 
 pytestmark = [
     pytest.mark.browser,
@@ -356,3 +357,64 @@ def test_a_violation_of_the_policy_would_be_seen(browser, tmp_path):
     browser.get(file.as_uri())
     assert browser.execute_script("return window.injected") is None
     assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+
+
+ROWS = """
+const shown = [...document.querySelectorAll('tbody tr')].filter(row => !row.hidden);
+return shown.map(row => row.querySelector('.where code').textContent);
+"""
+
+
+def test_the_page_of_a_team_filters_and_sorts(browser, opened, tmp_path):
+    """The silent console means that its policy lets it do all of this, and that nothing asks the network."""
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
+    driver = opened(written(tmp_path))
+    first = driver.execute_script(ROWS)
+    assert first == ["5800e545", "4fd21060", "0badf00d", "fp-000000000003", "fp-000000000004"], (
+        "what came back, severity"
+    )
+    assert driver.title == "Hangs by signature", "a verdict's words are words"
+    assert driver.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert "13 hits in a month" in driver.find_element("css selector", "p.at").text
+    row = driver.find_element("css selector", "tbody tr:nth-child(2)")
+    bars = [bar.get_attribute("textContent") for bar in row.find_elements("css selector", "rect title")]
+    assert bars == ["2026-11-04: 1", "2026-11-21: 3", "2026-11-23: 1", "2026-11-24: 1"]
+    assert "known issue" in row.text and "2026-11-04" in row.text
+    assert row.find_element("link text", "newest report").get_attribute("href") == "https://ci.example/run/1"
+
+    search = driver.find_element("id", "words")
+    driver.find_element("tag name", "body").send_keys("/")
+    assert driver.switch_to.active_element == search
+    search.send_keys("CYCLE thread")
+    assert driver.execute_script(ROWS) == ["5800e545", "4fd21060"]
+    Select(driver.find_element("id", "state")).select_by_visible_text("came back")
+    assert driver.execute_script(ROWS) == ["5800e545"]
+    Select(driver.find_element("id", "status")).select_by_visible_text("none")
+    assert driver.execute_script(ROWS) == [] and driver.find_element("id", "nothing").is_displayed()
+    for name in ("state", "status"):
+        Select(driver.find_element("id", name)).select_by_index(0)
+    search.send_keys(Keys.ESCAPE)
+    assert driver.execute_script(ROWS) == first and not driver.find_element("id", "nothing").is_displayed()
+
+    month = driver.find_element("xpath", "//th/button[.='1 month']")
+    month.send_keys(Keys.ENTER)
+    assert driver.execute_script(ROWS)[:2] == ["4fd21060", "0badf00d"]
+    assert driver.find_element("css selector", "th[aria-sort]").get_attribute("aria-sort") == "descending"
+    month.click()
+    assert driver.execute_script(ROWS)[-1] == "4fd21060"
+    assert len(driver.print_page()) > 1_000
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
+def test_the_page_of_a_team_can_be_read(browser, opened, tmp_path, scheme, width):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver = opened(written(tmp_path))
+    _, looked, poor = driver.execute_script(CONTRAST)
+    assert poor == [] and looked > 60
+    wide = driver.execute_script("return [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide[0] <= wide[1]

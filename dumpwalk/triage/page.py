@@ -15,9 +15,12 @@ _BAR, _HEIGHT = 4, 28
 
 def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from dumpwalk.report.content_policy import policy
 
     environment = Environment(
-        loader=FunctionLoader(lambda name: (pkgutil.get_data(__package__, name) or b"").decode("utf-8")),
+        loader=FunctionLoader(_asset),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -27,11 +30,24 @@ def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
     about = store.runtimes([s.key for s in found])
     rows = [_row(store, s, days.get(s.key, [0] * DAYS), about.get(s.key, {}), at) for s in found]
     total = {name: sum(s.windows[name] for s in found) for name, _ in WINDOWS}
+    style, script = _asset("page.css"), _asset("page.js")
     return str(
         environment.get_template("page.html.j2").render(
-            rows=rows, at=when(at), total=total, windows=[name for name, _ in WINDOWS], days=DAYS
+            rows=rows,
+            at=when(at),
+            total=total,
+            windows=[name for name, _ in WINDOWS],
+            days=DAYS,
+            policy=policy(style, script),
+            style=Markup(style),
+            script=Markup(script),
         )
     )
+
+
+def _asset(name: str) -> str:
+    """A file of this folder, which may be in a zip."""
+    return (pkgutil.get_data(__package__, name) or b"").decode("utf-8")
 
 
 def _row(store: Store, one: Seen, days: List[int], about: Dict[str, List[str]], at: datetime) -> Dict[str, Any]:

@@ -7,8 +7,6 @@ these two by their hashes and nothing else, so that a name from a dump can neith
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import pkgutil
 from typing import Iterator, List, Sequence, Union
 
@@ -17,6 +15,7 @@ from markupsafe import Markup
 
 from dumpwalk import __version__
 from dumpwalk.report import sections, several, summary
+from dumpwalk.report.content_policy import policy
 from dumpwalk.report.escape import clean
 from dumpwalk.report.html.core import Core, Failed, Part
 from dumpwalk.report.html.marks import inferred, named
@@ -30,10 +29,6 @@ Entry = Union[Report, FailedCore]
 def render(outcomes: Sequence[Entry]) -> str:
     """The page of one core, or of several: a table of verdicts first, then a section each. Same reports, same bytes."""
     style, script = _asset("page.css"), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     single = len(outcomes) == 1
     entries = several.by_severity([clean(entry) for entry in outcomes])
     cores = [_view(entry, 0 if single else number) for number, entry in enumerate(entries, 1)]
@@ -47,7 +42,7 @@ def render(outcomes: Sequence[Entry]) -> str:
             core.parts = list(_parts(core, environment))
     template = environment.get_template("page.html.j2")
     page: str = template.render(
-        policy=policy,
+        policy=policy(style, script),
         style=Markup(style),
         script=Markup(script),
         cores=cores,
@@ -102,11 +97,6 @@ def _template(name: str) -> str:
 def _asset(name: str) -> str:
     """A file of this folder, which may be in a zip."""
     return (pkgutil.get_data(__name__, name) or b"").decode("utf-8")
-
-
-def _hash(text: str) -> str:
-    """The source expression of an inline style or script (Content Security Policy Level 3, section 2.3.1)."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 __all__: List[str] = ["render"]
