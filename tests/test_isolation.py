@@ -191,7 +191,7 @@ def test_time_that_ends_in_the_stacks_leaves_the_rest_its_time(place):
     code = f"""
 import json, sys, time
 sys.path.insert(0, {str(ROOT)!r})
-from dumpwalk.analysis import budget
+from dumpwalk.analysis.budget import Alarm
 from dumpwalk.analysis.steps import stacks
 from dumpwalk.engine import run as engine
 from dumpwalk.report.json_format import to_dict
@@ -199,9 +199,9 @@ def endless(*arguments):
     while True:
         time.sleep(0.001)
 stacks.unwind = endless
-budget.end_phases_after(4)
+alarm = Alarm(4)
 core = {str(unpack_core(HANG))!r}
-report = engine.analyze_core(core, engine.Options(), None, {str(place)!r}, why_bare="lldb crashed")
+report = engine.analyze_core(core, engine.Options(), None, {str(place)!r}, why_bare="lldb crashed", alarm=alarm)
 print(json.dumps(to_dict(report)))
 """
     done = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -14,18 +14,22 @@ Result = TypeVar("Result")
 
 
 class OutOfTime(Exception):
-    """Raised in the middle of a phase by the alarm that `end_phases_after` sets."""
+    """Raised in the middle of a phase by an alarm."""
 
 
-class _Alarm:
-    """Rings in a phase or is remembered until the next one: never anywhere else."""
+class Alarm:
+    """Rings in a phase or is remembered until the next one: never anywhere else. One for each analysis that has a time limit,
+    in the main thread of a process of its own, since a process has one timer."""
 
-    in_phase = False
-    rung = False
-    deadline: Optional[float] = None
-    """In time.monotonic()'s seconds; None when no alarm is set."""
+    def __init__(self, seconds: float) -> None:
+        """From now on the running phase ends after so many seconds, and later ones do not begin."""
+        self.in_phase = False
+        self.rung = False
+        self._deadline = time.monotonic() + seconds
+        signal.signal(signal.SIGALRM, self._ring)
+        self.set(1.0)
 
-    def ring(self, number: int, frame: Optional[FrameType]) -> None:
+    def _ring(self, number: int, frame: Optional[FrameType]) -> None:
         self.rung = True
         if self.in_phase:
             self.in_phase = False
@@ -33,27 +37,17 @@ class _Alarm:
 
     def set(self, share: float) -> None:
         """Let it ring after this share of the time that is left."""
-        if self.deadline is not None:
-            self.rung = False
-            left = self.deadline - time.monotonic()
-            signal.setitimer(signal.ITIMER_REAL, max(left * share, 0.001))
-
-
-_alarm = _Alarm()
-
-
-def end_phases_after(seconds: float) -> None:
-    """From then on the running phase ends at once, and later ones do not begin. Main thread only."""
-    _alarm.deadline = time.monotonic() + seconds
-    signal.signal(signal.SIGALRM, _alarm.ring)
-    _alarm.set(1.0)
+        self.rung = False
+        left = self._deadline - time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, max(left * share, 0.001))
 
 
 class Phases:
     """Runs phases until one runs out of time or memory; `stopped` then says which and why."""
 
-    def __init__(self, progress: Callable[[str], None]) -> None:
+    def __init__(self, progress: Callable[[str], None], alarm: Optional[Alarm] = None) -> None:
         self._progress = progress
+        self._alarm = alarm
         self._over = False
         self.stopped: Optional[str] = None
         self.unfinished: List[str] = []
@@ -68,23 +62,31 @@ class Phases:
         """
         if not self._over:
             self._progress(phase)
-            if share < 1.0:
-                _alarm.set(share)
+            if self._alarm is not None and share < 1.0:
+                self._alarm.set(share)
             try:
-                _alarm.in_phase = True
-                if _alarm.rung:
-                    raise OutOfTime
-                return action()
+                return self._begun(action)
             except OutOfTime:
                 self._stop(phase, "the time limit was reached", share == 1.0)
             except MemoryError:
                 self._stop(phase, "memory ran out", True)
             finally:
-                _alarm.in_phase = False
-                if share < 1.0:
-                    _alarm.set(1.0)
+                if self._alarm is not None and share < 1.0:
+                    self._alarm.set(1.0)
         self.unfinished.append(phase)
         return instead()
+
+    def _begun(self, action: Callable[[], Result]) -> Result:
+        alarm = self._alarm
+        if alarm is None:
+            return action()
+        try:
+            alarm.in_phase = True
+            if alarm.rung:
+                raise OutOfTime
+            return action()
+        finally:
+            alarm.in_phase = False
 
     def _stop(self, phase: str, what: str, for_good: bool) -> None:
         self.stopped = self.stopped or f'{what} in the phase "{phase}"'

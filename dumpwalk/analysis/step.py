@@ -7,9 +7,10 @@ it gives then. Results are not changed afterwards; `observe.py` runs the steps a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, List, Tuple, Type
+from typing import Any, Callable, Iterable, List, Tuple, Type
 
 from dumpwalk.analysis.facts import Gathered
+from dumpwalk.claims.model import Coverage
 from dumpwalk.core.parts import exported
 
 
@@ -25,6 +26,8 @@ class Step:
     look: Callable[[Gathered], Any]
     instead: Callable[[Gathered], Any]
     """Its result where it could not run or did not end."""
+    covers: Callable[[Gathered], Iterable[Coverage]] = lambda known: ()
+    """How far what it looked at reaches, told when all steps have run: later ones may have learned what it did not see."""
     areas: Tuple[str, ...] = ()
     """Areas of coverage that say so then."""
     share: float = 1.0

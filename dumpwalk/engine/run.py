@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
+from dumpwalk.analysis.budget import Alarm
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.observe import observe
 from dumpwalk.binaries.search import fetch_command
@@ -48,11 +49,13 @@ def analyze_core(
     why_bare: str = "",
     close: bool = True,
     search_seconds: Optional[float] = None,
+    alarm: Optional[Alarm] = None,
 ) -> Report:
     """The report of one core. `lldb` is the module, or None for the analysis without it (`why_bare` says why). `temp_dir` is
     a private folder for what has to be unpacked, or what gives one.
 
     Without `close` lldb's session stays open: a process that ends anyway has the report before lldb tears anything down.
+    `alarm` ends what takes too long: the caller's, in a process of its own.
     Raises DumpwalkError when the file is no core that can be read or lldb refuses it.
     """
     folder = (lambda: temp_dir) if isinstance(temp_dir, str) else temp_dir
@@ -72,7 +75,7 @@ def analyze_core(
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
-        facts = observe(process, progress, options.ways)
+        facts = observe(process, progress, options.ways, alarm)
         return report_of(facts, path, core, digest, options.held_by, keeper.write)
 
 

@@ -19,7 +19,7 @@ import time
 from typing import Any, Dict, NoReturn, Optional
 
 from dumpwalk import limits
-from dumpwalk.analysis.budget import end_phases_after
+from dumpwalk.analysis.budget import Alarm
 from dumpwalk.debugger.discovery import Discovery, import_lldb
 from dumpwalk.debugger.open import opened
 from dumpwalk.debugger.other_python import package_parent
@@ -72,15 +72,15 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
         memory_bound.bound_data(job.memory, _mapped(job))
 
     try:
-        lldb = None
+        lldb = alarm = None
         if job.with_lldb:
             progress("loading lldb")
             lldb = import_lldb(discovery)
             _forget_current_folder()
         else:
             progress("starting")
-            end_phases_after(job.seconds * limits.PHASES_SHARE)
-        answer = _look(job, lldb, progress) if job.look else _report(job, lldb, progress)
+            alarm = Alarm(job.seconds * limits.PHASES_SHARE)
+        answer = _look(job, lldb, progress) if job.look else _report(job, lldb, progress, alarm)
     except DebuggerFailed as error:
         _send(writer, "f", f"was refused: {str(error).rstrip('.')}")
         return
@@ -92,7 +92,7 @@ def _work(job: Job, writer: int, discovery: Optional[Discovery]) -> None:
     _send(writer, "r", json.dumps(answer, separators=(",", ":")))
 
 
-def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
+def _report(job: Job, lldb: Optional[Any], progress: Any, alarm: Optional[Alarm]) -> Dict[str, Any]:
     for one in job.evidence:  # what a child before this one left
         if os.path.lexists(one[0]):
             os.unlink(one[0])
@@ -104,7 +104,7 @@ def _report(job: Job, lldb: Optional[Any], progress: Any) -> Dict[str, Any]:
         evidence=tuple(Wanted(*one) for one in job.evidence),
     )
     seconds = job.seconds * limits.SEARCH_SHARE
-    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds)
+    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds, alarm)
     answer = to_wire(report)
     answer["report"]["dump"]["path"] = job.path
     return answer
