@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from dumpwalk.analysis.other_runtimes import OtherLook, OtherRuntime
 from dumpwalk.analysis.results import (
@@ -23,7 +23,6 @@ from dumpwalk.analysis.results import Suspension as Suspension
 from dumpwalk.analysis.results import Unsettled as Unsettled
 from dumpwalk.analysis.results import thread_node as thread_node
 from dumpwalk.claims.model import Coverage
-from dumpwalk.claims.words import Extent
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.dispatch.cache import Cache
@@ -175,15 +174,11 @@ class Gathered(Answers):
         self.process = process
         self.ways = ways
         self.results: Dict[Type[Any], Any] = {}
-        self.covered: List[Coverage] = []
 
     def put(self, what: Type[Any], result: Any) -> None:
         """A result is put once and stays as it is."""
         assert what not in self.results, f"two steps give {what.__name__}"
         self.results[what] = result
-
-    def cover(self, area: str, status: Extent, why: str) -> None:
-        self.covered.append(Coverage(area, status, why))
 
 
 class Facts(Answers):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 from dumpwalk.analysis import coverage, limit_hits
-from dumpwalk.analysis.budget import Phases
+from dumpwalk.analysis.budget import Alarm, Phases
 from dumpwalk.analysis.facts import Facts, Gathered
 from dumpwalk.analysis.step import all_steps
 from dumpwalk.core.process import Process
@@ -14,9 +14,15 @@ from dumpwalk.coreclr.dispatch.locate import WAYS
 Progress = Callable[[str], None]
 
 
-def observe(process: Process, progress: Progress = lambda phase: None, ways: Sequence[str] = WAYS) -> Facts:
-    """All facts of a process. `ways` restricts how the dispatch cache may be looked for (each works alone)."""
-    phases = Phases(progress)
+def observe(
+    process: Process,
+    progress: Progress = lambda phase: None,
+    ways: Sequence[str] = WAYS,
+    alarm: Optional[Alarm] = None,
+) -> Facts:
+    """All facts of a process. `ways` restricts how the dispatch cache may be looked for (each works alone); `alarm` ends
+    phases that take too long."""
+    phases = Phases(progress, alarm)
     gathered = Gathered(process, tuple(ways))
     steps = all_steps()
     for step in steps:
@@ -27,7 +33,7 @@ def observe(process: Process, progress: Progress = lambda phase: None, ways: Seq
             gathered.put(step.gives, phases.run(step.name, look, instead, step.share))
         else:
             gathered.put(step.gives, look())
-    entries = coverage.entries(gathered)
+    entries = coverage.entries(gathered, steps)
     hits = limit_hits.of(gathered)
     entries = limit_hits.applied(entries, hits)
     if phases.stopped is not None:

@@ -157,3 +157,30 @@ def libc_function(threads: List[Thread]) -> Optional[str]:
         if outermost and outermost != "syscall":
             counts[outermost] += 1
     return counts.most_common(1)[0][0] if counts else None
+
+
+def unrecognised(facts: Answers) -> List[Thread]:
+    """Threads of managed code in a wait that is for no lock, and that nothing recognised either."""
+    if facts.around is None:
+        return []
+    suspended = facts.suspension is not None and facts.suspension.suspender is not None
+    found = []
+    for wait in facts.waits:
+        if wait.call.inside is not True or wait.lock is not None or "managed-locks" in wait.areas:
+            continue
+        if facts.around.record(wait.thread) is None or (wait.explained and not _in_runtime(wait.thread)):
+            continue
+        if wait.target is not None and wait.target.kind != "event":
+            continue
+        if suspended and wait.call.kind in ("futex", "sleep", "psynch-condition"):
+            continue  # who comes back from native code, or suspends, waits for the suspension
+        found.append(wait.thread)
+    return found
+
+
+def _in_runtime(thread: Thread) -> bool:
+    """Below libc the runtime itself: then the native condition variable is only what the PAL sleeps on."""
+    for frame in thread.frames()[:8]:
+        if frame.module is not None and not frame.module.name.startswith(LIBC_MODULES):
+            return "coreclr" in frame.module.name or not frame.module.name.endswith((".so", ".dylib"))
+    return True

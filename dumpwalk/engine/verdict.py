@@ -9,9 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from dumpwalk.analysis.coverage import unexplained
 from dumpwalk.analysis.facts import Facts, Unsettled
-from dumpwalk.analysis.unexplained import NOT_CAPTURED, OTHER_RUNTIME, OWNER_UNKNOWN, UNKNOWN_KIND, sentence_of
+from dumpwalk.analysis.unexplained import (
+    NOT_CAPTURED,
+    OTHER_RUNTIME,
+    OWNER_UNKNOWN,
+    UNKNOWN_KIND,
+    sentence_of,
+    unrecognised,
+)
 from dumpwalk.claims.model import Finding, Verdict
 from dumpwalk.claims.words import Status
 from dumpwalk.core.names import plural
@@ -128,8 +134,8 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                     "Part of the dispatch cache is not in the dump; what is there shows nothing stuck.",
                 )
             )
-        elif small and unexplained(facts):
-            many = plural(len(unexplained(facts)), "managed thread waits", "managed threads wait")
+        elif small and unrecognised(facts):
+            many = plural(len(unrecognised(facts)), "managed thread waits", "managed threads wait")
             problems.append(
                 (
                     "not-captured",
@@ -234,7 +240,7 @@ def _of_managed_locks(facts: Facts) -> Tuple[str, str, str]:
             "some threads wait for a lock whose owners could not all be told",
             f"{plural(len(unknown), 'lock is', 'locks are')} waited for, and not all owners could be told.",
         )
-    threads = unexplained(facts)
+    threads = unrecognised(facts)
     if threads:
         many = plural(len(threads), "managed thread waits", "managed threads wait")
         return (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from typing import Iterable, Iterator, Sequence
 
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import CacheLook, NativeWaits
 from dumpwalk.analysis.step import Step
+from dumpwalk.claims.model import Coverage
+from dumpwalk.core.names import plural
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dispatch import cache as dispatch_cache
@@ -60,6 +62,53 @@ def _look(known: Gathered) -> CacheLook:
     return look_for_cache(known.process, known.of(RuntimeView), known.of(NativeWaits).waits, known.ways)
 
 
+def _covers(known: Gathered) -> Iterator[Coverage]:
+    if known.runtime is None:
+        yield Coverage("dispatch-cache", "none", _no_runtime(known))
+        return
+    location, cache = known.location, known.cache
+    if cache is None:
+        if location.not_created:
+            yield Coverage("dispatch-cache", "complete", "g_resolveCache is NULL: the process has not made one")
+        elif location.pointer_not_captured or _is_small(known):
+            yield Coverage("dispatch-cache", "none", "not found in what this kind of dump holds")
+        else:
+            yield Coverage("dispatch-cache", "none", f"not found (tried: {', '.join(location.tried)})")
+        return
+    walk = cache.walk
+    if walk.unknown_buckets:
+        yield Coverage(
+            "dispatch-cache",
+            "partial",
+            plural(walk.unknown_buckets, "chain leaves", "chains leave") + " the captured memory",
+        )
+    else:
+        why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
+        if walk.links > walk.misplaced:
+            why += f"; pNext at +0x18 confirmed by {walk.links - walk.misplaced} links"
+        others = {o.address for o in cache.others if o.table != cache.shape.table}
+        if others:
+            why += (
+                f"; {plural(len(others), 'more structure looks', 'more structures look')} like it, at 0x{min(others):x}"
+            )
+        yield Coverage("dispatch-cache", "complete", why)
+
+
+def _no_runtime(known: Gathered) -> str:
+    if known.other is not None and known.other.dotnet:
+        return f"{known.other.name} has none"
+    traces = known.traces
+    if traces is None or (traces.complete and not traces.sentences):
+        return "no .NET runtime was found in this process"
+    said = [*traces.sentences, *([traces.why_not] if traces.why_not else [])]
+    return f"no .NET runtime was found in this process, but: {'; '.join(said)}"
+
+
+def _is_small(known: Gathered) -> bool:
+    core = known.process.corefile
+    return core is not None and core.kind in ("mini", "triage")
+
+
 STEP = Step(
     name="dispatch cache",
     rank=50,
@@ -67,6 +116,7 @@ STEP = Step(
     needs=(RuntimeView, NativeWaits),
     look=_look,
     instead=lambda known: CacheLook(Location(), None, None),
+    covers=_covers,
     areas=("dispatch-cache",),
     applies=lambda known: known.runtime is not None,
 )

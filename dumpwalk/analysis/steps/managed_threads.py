@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import ThreadLook
 from dumpwalk.analysis.step import Step
+from dumpwalk.claims.model import Coverage
 from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import RuntimeThread, ThreadIndex
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
@@ -32,6 +35,17 @@ def _without(known: Gathered) -> ThreadLook:
     return ThreadLook(None, ThreadIndex(known.process))
 
 
+def _covers(known: Gathered) -> Iterator[Coverage]:
+    if known.runtime is None:
+        return
+    managed = known.managed
+    if managed is None or not managed.threads:
+        why = managed.coverage if managed is not None else "the runtime's thread list was not found"
+        yield Coverage("managed-threads", "none", why)
+    else:
+        yield Coverage("managed-threads", managed.status, managed.coverage)
+
+
 STEP = Step(
     name="managed threads",
     rank=60,
@@ -39,6 +53,7 @@ STEP = Step(
     needs=(RuntimeView,),
     look=_look,
     instead=_without,
+    covers=_covers,
     areas=("managed-threads",),
     applies=lambda known: known.runtime is not None,
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Iterator, Optional
 
 from dumpwalk import limits
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import Stacks
 from dumpwalk.analysis.step import Step
+from dumpwalk.claims.model import Coverage
 from dumpwalk.core.module_map import ModuleMap
+from dumpwalk.core.names import plural
 from dumpwalk.core.process import Frame, Process, no_registers
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.runtime_view import RuntimeView
@@ -42,6 +44,27 @@ def _leave(known: Gathered) -> Stacks:
     return Stacks(False)
 
 
+def _covers(known: Gathered) -> Iterator[Coverage]:
+    process = known.process
+    if process.debugger_version is None:
+        yield Coverage(
+            "stacks",
+            "partial" if any(len(t.frames()) > 1 for t in process.threads) else "none",
+            process.module_facts.get("stacks", "no debugger was used: frame pointers only"),
+        )
+        return
+    short = [t.index for t in process.threads if len(t.frames()) <= 1]
+    if short:
+        shown = ", ".join(map(str, short[:20])) + (" ..." if len(short) > 20 else "")
+        yield Coverage(
+            "stacks", "partial", f"one frame only: {len(short)} of {plural(len(process.threads), 'thread')}: {shown}"
+        )
+    else:
+        yield Coverage(
+            "stacks", "complete", f"{len(process.threads)} of {plural(len(process.threads), 'thread')} unwound"
+        )
+
+
 STEP = Step(
     name="stacks",
     rank=20,
@@ -49,6 +72,7 @@ STEP = Step(
     needs=(RuntimeView,),
     look=_look,
     instead=_leave,
+    covers=_covers,
     areas=("stacks",),
     share=limits.STACKS_SHARE,
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import LockLook, ManagedSurroundings, PoolLook
 from dumpwalk.analysis.step import Step
+from dumpwalk.claims.model import Coverage
+from dumpwalk.core.names import plural
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.threadpool.pool import read_pool
@@ -28,6 +32,26 @@ def _look(known: Gathered) -> PoolLook:
     return PoolLook(pool, tuple(held), complete)
 
 
+def _covers(known: Gathered) -> Iterator[Coverage]:
+    if known.runtime is None:
+        return
+    look = known.of(PoolLook)
+    pool = look.pool
+    if pool is None:
+        yield Coverage("thread-pool", "complete" if look.absent else "none", look.why)
+        return
+    lacks = list(dict.fromkeys(pool.queues.lacks))
+    if not look.followed:
+        lacks.append("not every queued work item was followed to the tasks that it would release")
+    if len(pool.workers) != pool.counts.existing:
+        lacks.append(f"{plural(len(pool.workers), 'worker')} found on stacks")
+    counts = (
+        f"{pool.counts.working} of {plural(pool.counts.existing, 'worker')} at work, at most {pool.counts.maximum:,}"
+    )
+    queued = f"{plural(len(pool.queues.items), 'work item')} queued"
+    yield Coverage("thread-pool", "partial" if lacks else "complete", "; ".join([counts, queued, *lacks[:6]]))
+
+
 STEP = Step(
     name="thread pool",
     rank=95,
@@ -35,6 +59,7 @@ STEP = Step(
     needs=(RuntimeView, ManagedSurroundings, LockLook),
     look=_look,
     instead=lambda known: PoolLook(None, why="there was no time for it"),
+    covers=_covers,
     areas=("thread-pool",),
     applies=lambda known: known.runtime is not None,
 )
