@@ -24,5 +24,6 @@ STEP = Step(
     needs=(RuntimeView, CacheLook, ThreadLook, LockLook),
     look=_look,
     instead=lambda known: NodeOwners(),
+    areas=("managed-code",),
     applies=lambda known: known.of(CacheLook).cache is not None,
 )
