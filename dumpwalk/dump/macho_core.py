@@ -11,7 +11,7 @@ dotnet/runtime src/coreclr/debug/createdump/dumpwritermacho.cpp.
 from __future__ import annotations
 
 import struct
-from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import IO, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreFile, EvidenceOf, Segment
@@ -23,13 +23,14 @@ from dumpwalk.dump import origin as core_writer
 from dumpwalk.dump.evidence_note import MACHO_OWNER, gaps, unpack
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore, Unreadable
+from dumpwalk.images import macho
+from dumpwalk.images.macho import LC_NOTE, LC_SEGMENT_64, LC_THREAD
 from dumpwalk.images.macho_images import list_images
 
 _CPUS: Dict[int, ArchName] = {0x01000007: "x86_64", 0x0100000C: "aarch64"}
 _SUBTYPES: Dict[ArchName, Tuple[int, ...]] = {"x86_64": (3, 4, 8), "aarch64": (0, 1, 2)}
 """x86_64: ALL, ARCH1, H; arm64: ALL, V8, E. The top byte holds capability bits."""
 _MH_CORE = 4
-_LC_THREAD, _LC_SEGMENT_64, _LC_NOTE = 0x4, 0x19, 0x31
 _FILETYPES = {
     1: "object file",
     2: "executable",
@@ -50,17 +51,10 @@ _PAC_MASK = ~((1 << 47) - 1) & ((1 << 64) - 1)
 """User addresses of macOS have 47 bits; what lies above in a code address of arm64e is the signature."""
 
 
-class _Command(NamedTuple):
-    kind: int
-    body: memoryview
-    """With the 8 bytes of command and size."""
-
-
 class _Parts(NamedTuple):
     registers: List[Dict[str, int]]
     segments: List[Segment]
-    notes: List[Tuple[str, int, int]]
-    """(owner, offset, size)"""
+    notes: List[macho.Note]
     expected: int
     """Bytes that the file should have."""
     thread_limit: bool
@@ -147,13 +141,15 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), wat
     )
 
 
-def load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, Iterator[_Command], int]:
+def load_commands(
+    path: str, stream: IO[bytes], size: int
+) -> Tuple[ArchName, Iterator[Tuple[int, Union[bytes, memoryview]]], int]:
     """(arch, the load commands, the file position behind them)."""
     stream.seek(0)
     header = stream.read(32)
     if len(header) < 32:
         raise MalformedCore(f"{path} is a Mach-O file cut inside its header, at {size} bytes.")
-    cputype, subtype, filetype, count, length = struct.unpack_from("<5I", header, 4)
+    cputype, subtype, filetype, count, length, _ = macho.start(header)
     if filetype != _MH_CORE:
         raise NotACore(f"{path} is a Mach-O {_FILETYPES.get(filetype, 'file')}, not a core.")
     arch = _CPUS.get(cputype)
@@ -165,36 +161,33 @@ def load_commands(path: str, stream: IO[bytes], size: int) -> Tuple[ArchName, It
         raise MalformedCore(f"{path} is a Mach-O core cut at {size} bytes, inside its {32 + length} bytes of headers.")
     data = memoryview(stream.read(length))
 
-    def walk() -> Iterator[_Command]:
-        position = 0
-        for index in range(count):
-            if position + 8 > length:
-                raise MalformedCore(f"{path} is a Mach-O core whose load command {index} lies outside of its headers.")
-            kind, step = struct.unpack_from("<II", data, position)
-            if step < 8 or step % 4 or position + step > length:
-                raise MalformedCore(f"{path} is a Mach-O core whose load command {index} claims {step} bytes.")
-            yield _Command(kind, data[position : position + step])
-            position += step
+    def checked() -> Iterator[Tuple[int, Union[bytes, memoryview]]]:
+        try:
+            yield from macho.commands(data, count, aligned=4)
+        except macho.Bad as error:
+            raise MalformedCore(f"{path} is a Mach-O core whose {error}.") from error
 
-    return arch, walk(), 32 + length
+    return arch, checked(), 32 + length
 
 
-def _sort(path: str, arch: ArchName, commands: Iterator[_Command], size: int, expected: int) -> _Parts:
+def _sort(
+    path: str, arch: ArchName, commands: Iterator[Tuple[int, Union[bytes, memoryview]]], size: int, expected: int
+) -> _Parts:
     registers: List[Dict[str, int]] = []
     segments: List[Segment] = []
-    notes: List[Tuple[str, int, int]] = []
+    notes: List[macho.Note] = []
     unbacked, thread_limit = 0, False
     for kind, body in commands:
-        if kind == _LC_THREAD:
+        if kind == LC_THREAD:
             if len(registers) < limits.THREADS:
                 registers.append(_thread(path, arch, body))
             else:
                 thread_limit = True
-        elif kind == _LC_SEGMENT_64:
-            if len(body) < 72:
-                raise MalformedCore(f"{path} is a Mach-O core with a segment command of {len(body)} bytes.")
-            address, length, offset, file_size = struct.unpack_from("<QQQQ", body, 24)
-            (protection,) = struct.unpack_from("<I", body, 60)
+        elif kind == LC_SEGMENT_64:
+            try:
+                _, address, length, offset, file_size, protection = macho.segment(body)
+            except macho.Bad as error:
+                raise MalformedCore(f"{path} is a Mach-O core with {error}.") from error
             unbacked += max(0, length - file_size)
             if address + length > 1 << 64 or offset + file_size > 1 << 56:
                 raise MalformedCore(f"{path} is a Mach-O core with a segment of an absurd size ({length:#x} bytes).")
@@ -206,16 +199,16 @@ def _sort(path: str, arch: ArchName, commands: Iterator[_Command], size: int, ex
             held = max(0, min(file_size, length, size - offset))
             flags = (bool(protection & 1), bool(protection & 2), bool(protection & 4))
             segments.append(Segment(address, address + length, offset, held, *flags))
-        elif kind == _LC_NOTE and len(body) >= 40 and len(notes) < 1000:
-            offset, length = struct.unpack_from("<QQ", body, 24)
-            owner = bytes(body[8:24]).rstrip(b"\0").decode("ascii", "replace")
-            notes.append((owner, offset, length))
+        elif kind == LC_NOTE and len(notes) < 1000:
+            found = macho.note(body)
+            if found is not None:
+                notes.append(found)
     if not any(registers):
         raise MalformedCore(f"{path} is a Mach-O core without a thread whose registers can be read.")
     return _Parts(registers, segments, notes, expected, thread_limit)
 
 
-def _thread(path: str, arch: ArchName, body: memoryview) -> Dict[str, int]:
+def _thread(path: str, arch: ArchName, body: Union[bytes, memoryview]) -> Dict[str, int]:
     """General registers of one LC_THREAD; empty when it has no state of this machine."""
     position, values = 8, {}  # type: int, Dict[str, int]
     while position + 8 <= len(body):

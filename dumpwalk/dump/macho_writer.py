@@ -13,6 +13,7 @@ from dumpwalk.core.corefile import CoreFile
 from dumpwalk.dump import evidence_note
 from dumpwalk.dump.kept_memory import Content, Note, Part, placed
 from dumpwalk.dump.macho_core import load_commands
+from dumpwalk.images import macho
 
 _HEADER = struct.Struct("<8I")
 _SEGMENT = struct.Struct("<II16sQQQQiiII")
@@ -40,12 +41,11 @@ def commands_of(core: CoreFile) -> Commands:
         stream.seek(0)
         _, kind, subtype, _, _, _, flags, _ = _HEADER.unpack(stream.read(_HEADER.size))
         for command, body in load_commands(core.path, stream, size)[1]:
-            if command == _LC_NOTE and len(body) >= _NOTE.size:
-                _, _, owner, offset, length = _NOTE.unpack_from(body)
-                name = owner.rstrip(b"\0").decode("ascii", "replace")
-                if name != evidence_note.MACHO_OWNER and offset < size:
-                    stream.seek(offset)
-                    notes.append(Note(name, 0, stream.read(min(length, size - offset))))
+            found = macho.note(body) if command == _LC_NOTE else None
+            if found is not None:
+                if found.owner != evidence_note.MACHO_OWNER and found.offset < size:
+                    stream.seek(found.offset)
+                    notes.append(Note(found.owner, 0, stream.read(min(found.size, size - found.offset))))
             elif command != _LC_SEGMENT_64:
                 others.append(bytes(body))
     return Commands((kind, subtype), flags, others, notes)

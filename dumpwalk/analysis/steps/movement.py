@@ -116,4 +116,5 @@ STEP = Step(
     needs=(RuntimeView, CacheLook, PoolLook, ThreadLook),
     look=_look,
     instead=lambda known: Movement(),
+    timed=False,
 )
