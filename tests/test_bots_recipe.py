@@ -141,10 +141,12 @@ def signature(line: str) -> str:
 
 
 def test_every_command_of_the_page_is_one_that_a_test_here_runs():
-    """A command that is added to the page has to be added to a test."""
+    """A command that is added to the page has to be added to a test. The two looks at live processes are run by test_live.py
+    and test_live_process.py."""
     starts = ("sh dumpwalk/docs/examples/analyze-cores.sh ", "sh dumpwalk/docs/examples/comment-once.sh ",
               "dumpwalk batch dumps ", "sh dumpwalk/docs/examples/comment-update.sh ",
               "python3 -m pip install --target ", "cp -R dumpwalk/docs/examples ",
+              "sh dumpwalk/docs/examples/watch-and-look.sh ", "sh dumpwalk/docs/examples/look-at-process.sh ",
               "dumpwalk analyze core.1234 --known-issue ", "gh issue create ")  # fmt: skip
     commands = page_commands()
     assert len(commands) == len(starts)
@@ -160,6 +162,8 @@ def test_every_command_of_the_page_is_one_that_a_test_here_runs():
         "github-actions.yml",
         "helix-post-command.sh",
         "helix.proj.xml",
+        "look-at-process.sh",
+        "watch-and-look.sh",
     ]
     assert all(f"(examples/{name})" in text for name in shipped)
     assert not re.search(r"^```(?!sh$|text$|$)", text, re.MULTILINE), "only sh (run here) and text fences"
@@ -296,7 +300,7 @@ def test_a_client_that_fails_is_not_taken_for_no_comments(place: Path, environme
 
 
 def test_the_known_issue_commands(place: Path, environment: Dict[str, str]):
-    make, create = page_commands()[6:8]
+    make, create = page_commands()[8:10]
     done = run(make, place, environment)
     assert done.returncode == 0, done.stderr
     done = run(create, place, environment)

@@ -22,7 +22,7 @@ FLOORS: Tuple[Tuple[str, ...], ...] = (
     ("images",),
     ("dump", "unwinding", "binaries"),
     ("debugger", "helix", "locks"),
-    ("coreclr",),
+    ("coreclr", "live"),
     ("analysis",),
     ("detectors", "report", "evidence"),
     ("engine", "explanations"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -88,6 +89,45 @@ def test_attach_analyze_detach(hung: Dict[str, Any], tmp_path: Path) -> None:
     _still_hung(hung)
 
 
+def test_dumpwalk_itself_looks_and_lets_go(hung: Dict[str, Any], tmp_path: Path) -> None:
+    """analyze --pid without a debugger, an evidence core of the process, and two looks."""
+    out, small = tmp_path / "r.json", tmp_path / "small.core"
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "--pid", str(hung["pid"]), "-o", str(out), "-o", str(small)]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 10, done.stderr
+    _still_hung(hung)
+    report = json.loads(out.read_text())
+    tids = {t["index"]: t["tid"] for t in report["threads"]}
+    assert (report["verdict"]["kind"], report["verdict"]["signature"]) == (KIND, "4fd21060")
+    assert (report["dump"]["kind"], report["dump"]["pid"], report["dump"]["path"]) == (
+        "live",
+        hung["pid"],
+        f"process {hung['pid']}",
+    )
+    assert set(tids.values()) == _threads(hung["pid"])
+    lock = next(row for row in report["locks"] if row["address"] == hung["lock"])
+    assert lock["owner"]["tid"] == hung["spinner_tid"]
+    assert {tids[w["thread"]] for w in lock["waiters"]} == set(hung["waiters"])
+    assert [n["address"] for n in report["dispatch_cache"]["cycles"][0]["nodes"]] == hung["cycle"]
+    live = next(c for c in report["coverage"] if c["area"] == "live-process")
+    assert live["status"] == "complete" and report["movement"]["stopped_us"] > 0
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", str(small), "-f", "json"]
+    again = json.loads(subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False).stdout)
+    assert again["verdict"]["line"] == report["verdict"]["line"] and again["locks"] == report["locks"]
+    assert small.stat().st_size < 20_000_000
+
+
+def test_two_looks_at_the_hang_are_stuck(hung: Dict[str, Any]) -> None:
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "--pid", str(hung["pid"]), "--again", "0.6", "-f", "json"]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["verdict"]["status"]) == (10, "stuck")
+    spinner = next(t for t in found["threads"] if t["tid"] == hung["spinner_tid"])
+    assert spinner["motion"] in ("turning", "still") and spinner["ran"] in (True, False)
+    assert {t["motion"] for t in found["threads"] if t["tid"] in hung["waiters"]} == {"still"}
+    _still_hung(hung)
+
+
 def test_the_commands_to_paste_work_on_the_live_process_too(hung: Dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "r.json"
     attach = f"process attach --pid {hung['pid']}"
@@ -130,3 +170,18 @@ def test_a_process_that_has_ended_is_said_so() -> None:
     done = batch([f'target create "{sys.executable}"', "settings set target.disable-aslr false",
                   "process launch -o /dev/null -- -c pass", "dumpwalk analyze"])  # fmt: skip
     assert done.code == 1 and "it has ended" in done.errors
+
+
+def test_the_recipe_of_two_looks(hung: Dict[str, Any], tmp_path: Path) -> None:
+    """docs/examples/look-at-process.sh on the hung process: report, evidence core, stuck."""
+    environment = {**os.environ, "DUMPWALK": f"{sys.executable} -m dumpwalk", "DUMPWALK_AGAIN": "0.6"}
+    argv = ["sh", "docs/examples/look-at-process.sh", str(hung["pid"]), str(tmp_path)]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 10, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"dumpwalk-verdict: hang {KIND}: ") and second.startswith("dumpwalk-compare: stuck: ")
+    assert "**STUCK**" in (tmp_path / f"{hung['pid']}.compare.md").read_text()
+    assert 0 < (tmp_path / f"{hung['pid']}.core.xz").stat().st_size < 5_000_000
+    _still_hung(hung)

@@ -51,6 +51,27 @@ class CoreImage:
     """ELF build-id or Mach-O UUID as lower-case hex without dashes, when its header is in the dump."""
 
 
+@dataclass(frozen=True)
+class LiveLook:
+    """How a live process was looked at."""
+
+    taken: float
+    """Seconds since 1970 when all threads stood."""
+    seconds: float
+    """For how long they stood then."""
+    stops: int
+    """How often the process was stopped; the report is of the last time."""
+    started: int
+    """When the process began, in ticks after the machine's start."""
+    switches: Mapping[int, int]
+    """By tid: how often the kernel took the processor from it."""
+    unstopped: Tuple[int, ...]
+    left_out: int
+    """Bytes that were wanted and not read while it stood."""
+    other_files: bool
+    """The process sees other files than dumpwalk does (another mount namespace)."""
+
+
 TRACES = "traces of .NET"
 """EvidenceOf.searched: for a runtime that no list shows, .NET's or another's."""
 
@@ -137,6 +158,8 @@ class CoreFile:
     """Sentences on what is wrong with the file itself; they are among `notes` too."""
     evidence: Optional[EvidenceOf] = None
     """Set where the file is an evidence core."""
+    live: Optional[LiveLook] = None
+    """Set where this is a live process as it stood for a moment, and not a file of somebody else's."""
     parts_of: Tuple[Segment, ...] = ()
     """Of an evidence core: the segments of the dump that it was made of, whose parts `segments` are."""
 

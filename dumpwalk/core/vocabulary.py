@@ -11,7 +11,7 @@ Format = Literal["elf", "mach-o"]
 Os = Literal["linux", "macos"]
 ArchName = Literal["x86_64", "aarch64"]
 Producer = Literal["createdump", "kernel", "gcore", "lldb", "dumpwalk", "unknown"]
-DumpKind = Literal["full", "heap", "mini", "triage", "unknown"]
+DumpKind = Literal["full", "heap", "mini", "triage", "live", "unknown"]
 TidSource = Literal["os", "createdump", "synthetic"]
 """The kernel's id, createdump's THREADINFO, or a position: no claim may rest on the last."""
 MatchStatus = Literal["matched", "mismatched", "missing", "unverified"]

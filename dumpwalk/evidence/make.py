@@ -107,7 +107,8 @@ def _content(core: CoreFile, process: Process, recording: Recording, searched: T
 def _told(core: CoreFile, recording: Recording, searched: Tuple[str, ...]) -> EvidenceOf:
     return EvidenceOf(
         tool=f"dumpwalk {__version__}",
-        size_bytes=core.size_bytes,
+        source="core" if core.live is None else "process",
+        size_bytes=core.size_bytes if core.live is None else None,
         captured_bytes=sum(segment.file_size for segment in core.segments),
         stack_bytes=limits.EVIDENCE_STACK_BYTES,
         producer=core.producer,

@@ -30,7 +30,8 @@ class CommandLine:
         from dumpwalk.jobs import isolation
 
         note_missing(self, options)
-        cores = options["cores"] if "cores" in options else [options["core"]]
+        pid = options.get("pid")
+        cores = [] if pid else options["cores"] if "cores" in options else [options["core"]]
         modules = list(options["modules"])
         if options["fetch"] or options["server"]:
             from dumpwalk.front import fetching
@@ -48,7 +49,10 @@ class CommandLine:
             evidence=options["evidence"],
         )
         try:
-            found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)
+            if pid:
+                found = [isolation.analyze_process(pid, engine_options, options["timeout"], progress, prepare)]
+            else:
+                found = isolation.analyze_all(cores, engine_options, options["timeout"], progress, prepare)
         finally:
             progress.done()
         if options["redact"]:

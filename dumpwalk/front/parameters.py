@@ -18,8 +18,28 @@ def core() -> Argument:
     return Argument("core", lldb=None, type=_PATH)
 
 
-def cores() -> Argument:
-    return Argument("cores", lldb=None, nargs=-1, required=True, metavar="CORE...", type=_PATH)
+def cores(required: bool = True) -> Argument:
+    return Argument("cores", lldb=None, nargs=-1, required=required, metavar="CORE...", type=_PATH)
+
+
+def live() -> Tuple[Option, ...]:
+    """A live process instead of a core."""
+    return (
+        Option(
+            "--pid",
+            lldb=None,
+            metavar="PID",
+            type=click.IntRange(min=1),
+            help="Look at this live process instead of a core (Linux): it is stopped as briefly as can be, and goes on.",
+        ),
+        Option(
+            "--again",
+            lldb=None,
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True, max=86400),
+            help="With --pid: look a second time after so many seconds, and compare both looks (as `dumpwalk compare` does).",
+        ),
+    )
 
 
 def modules() -> Option:

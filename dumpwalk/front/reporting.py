@@ -25,13 +25,16 @@ def report_command(
     view: Optional[Callable[[Options], Renderer]] = None,
     more: Sequence[click.Parameter] = (),
     several: bool = False,
+    live: bool = False,
     **attributes: Any,
 ) -> Command:
-    """A command of the report's options. `view` gives what `-f text` shows, and checks its options before any work."""
+    """A command of the report's options. `view` gives what `-f text` shows, and checks its options before any work. `live`: it
+    takes --pid, too."""
+    cores = parameters.cores(required=not live) if several else parameters.core()
     return Command(
         help=help_text,
         run=lambda place, options: _run(place, options, view(options) if view is not None else None),
-        parameters=(parameters.cores() if several else parameters.core(), *more, *parameters.reporting()),
+        parameters=(cores, *(parameters.live() if live else ()), *more, *parameters.reporting()),
         in_lldb=True,
         **attributes,
     )
@@ -51,6 +54,12 @@ def section_view(key: str) -> Callable[[Options], Renderer]:
 def _run(place: Place, options: Options, view: Optional[Renderer]) -> int:
     from dumpwalk.front import evidence_core, output
 
+    if "pid" in options and not place.in_lldb:
+        from dumpwalk.front import live
+
+        live.check(options)
+        if options["again"] is not None:
+            return live.again(place, options)
     cores = options.get("cores") or [options[name] for name in ("core",) if name in options]
     targets = output.check_targets(options["output"], [*cores, *options["modules"]], evidence=True)
     with evidence_core.planned(place, targets, cores, options):

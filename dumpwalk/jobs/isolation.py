@@ -49,18 +49,34 @@ def analyze_all(
 
     Raises NoLldb when the lldb that was asked for cannot be used, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    tasks = [
-        Task(
-            path,
-            tuple(options.modules),
-            options.sha256,
-            options.debug_files,
-            held_by=options.held_by,
-            evidence=options.evidence,
-        )
-        for path in paths
-    ]
+    tasks = [_task(path, options) for path in paths]
     return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
+
+
+def analyze_process(
+    pid: int,
+    options: Options,
+    timeout: float,
+    progress: Progress = lambda path, phase: None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """The outcome of a live process, which goes on whatever happens here: the kernel lets it go when the child ends.
+
+    Raises NoLldb, Interrupted.
+    """
+    task = _task(f"process {pid}", options)._replace(pid=pid)
+    return outcome_of(run_all([task], timeout, progress, meanwhile)[0])
+
+
+def _task(path: str, options: Options) -> Task:
+    return Task(
+        path,
+        tuple(options.modules),
+        options.sha256,
+        options.debug_files,
+        held_by=options.held_by,
+        evidence=options.evidence,
+    )
 
 
 def run_one(
@@ -216,6 +232,7 @@ class _Batch:
             debug_files=task.debug_files,
             held_by=task.held_by,
             evidence=task.evidence,
+            pid=task.pid,
             look=task.look,
             arguments=task.arguments,
             temp_dir=folder,

@@ -20,6 +20,8 @@ class Task(NamedTuple):
     """lldb opens the core; without it there are no symbols, and stacks are followed by frame pointer."""
     held_by: Tuple[str, ...] = ()
     """Threads whose held locks are asked for (engine/held.py)."""
+    pid: int = 0
+    """A live process instead of a core, where it is not 0."""
     evidence: Tuple[Tuple[str, bool, bool], ...] = ()
     """Evidence cores to write beside the report (evidence/make.py Wanted): absolute path, compressed, redacted."""
     file: str = ""
@@ -50,4 +52,5 @@ class Job(NamedTuple):
     memory: int
     """Bytes of its own that it may use."""
     held_by: Tuple[str, ...] = ()
+    pid: int = 0
     evidence: Tuple[Tuple[str, bool, bool], ...] = ()

@@ -104,7 +104,12 @@ def _report(job: Job, lldb: Optional[Any], progress: Any, alarm: Optional[Alarm]
         evidence=tuple(Wanted(*one) for one in job.evidence),
     )
     seconds = job.seconds * limits.SEARCH_SHARE
-    report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds, alarm)
+    if job.pid:
+        from dumpwalk.engine.live_run import analyze_live
+
+        report = analyze_live(job.pid, options, lldb, _temp_dir(job), progress, job.why_bare, seconds, alarm)
+    else:
+        report = analyze_core(job.file, options, lldb, _temp_dir(job), progress, job.why_bare, False, seconds, alarm)
     answer = to_wire(report)
     answer["report"]["dump"]["path"] = job.path
     return answer

@@ -13,14 +13,19 @@ from dumpwalk.report.sections.movement import model
 
 def movement(facts: Facts) -> model.Movement:
     look = facts.of(Movement)
-    taken, source = _taken(facts)
+    core = facts.process.corefile
+    live = core.live if core is not None else None
+    taken, source = (iso(live.taken), model.STOP) if live is not None else _taken(facts)
+    switches = live.switches if live is not None else {}
     return model.Movement(
         taken=taken,
         taken_from=source,
-        process_started=None,
-        stopped_us=None,
-        stops=None,
-        marks=tuple(model.ThreadMark(m.thread.index, m.registers, m.stack) for m in look.marks),
+        process_started=live.started if live is not None else None,
+        stopped_us=round(live.seconds * 1e6) if live is not None else None,
+        stops=live.stops if live is not None else None,
+        marks=tuple(
+            model.ThreadMark(m.thread.index, m.registers, m.stack, switches.get(m.thread.tid or 0)) for m in look.marks
+        ),
         counters=tuple(model.Counter(c.name, f"0x{c.address:x}", c.value) for c in look.counters),
     )
 

@@ -14,6 +14,7 @@ COMMAND = report_command(
     `dumpwalk CORE...` is the same.
     """,
     several=True,
+    live=True,
     more=(
         Option(
             "--full", is_flag=True, help="The whole text report: what files and pipes get, and what -o writes, anyway."
@@ -34,6 +35,8 @@ COMMAND = report_command(
     ),
     examples=(
         ("dumpwalk analyze core.1234", "a core of a program that is installed here"),
+        ("dumpwalk analyze --pid 1234", "a process that hangs now; it goes on afterwards"),
+        ("dumpwalk analyze --pid 1234 --again 10", "stuck or slow: two looks, ten seconds apart"),
         ("dumpwalk analyze core.1234 -m payload.zip", "with the program's own binaries, from elsewhere"),
         ("dumpwalk analyze core.1234 -o report.html -o report.json", "more formats of one analysis"),
         (

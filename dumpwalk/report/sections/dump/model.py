@@ -50,7 +50,7 @@ class Dump:
     os: Os
     pid: Optional[int]
     producer: Producer
-    kind: Literal[DumpKind, "live"]
+    kind: DumpKind
     truncated: bool
     process_name: Optional[str] = None
     crash: Optional[Crash] = None

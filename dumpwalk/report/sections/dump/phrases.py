@@ -15,7 +15,14 @@ def dump_line(dump: Dump) -> str:
     if dump.pid is not None:
         parts.append(f"pid {dump.pid}")
     if dump.kind == "live":
-        return ", ".join([*parts, "a live process, stopped by the debugger"])
+        return ", ".join(
+            [
+                *parts,
+                "a live process, stopped by dumpwalk"
+                if dump.producer == "dumpwalk"
+                else "a live process, stopped by the debugger",
+            ]
+        )
     producer = "unknown producer" if dump.producer == "unknown" else f"by {dump.producer}"
     kind = "of unknown kind" if dump.kind == "unknown" else f"({dump.kind})"
     parts.append(f"{words(dump.format)} {producer} {kind}")
