@@ -29,6 +29,8 @@ def package_of(name: str) -> Optional[str]:
     """Key of the package with the core's binaries; None where no registry carries them."""
     if name in SINGLE_FILE:
         return SINGLE_FILE[name]
+    if name == "hangs/net31-hall":
+        return NET31
     if name.startswith("net9-"):
         return NET9
     if name.startswith(("hang-", "damage-", "healthy", "spin-")):

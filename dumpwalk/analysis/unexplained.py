@@ -170,7 +170,7 @@ def unrecognised(facts: Answers) -> List[Thread]:
             continue
         if facts.around.record(wait.thread) is None or (wait.explained and not _in_runtime(wait.thread)):
             continue
-        if wait.target is not None and wait.target.kind != "event":
+        if wait.target is not None and wait.target.kind != "event" or wait.call.kind == "yield":
             continue
         if suspended and wait.call.kind in ("futex", "sleep", "psynch-condition"):
             continue  # who comes back from native code, or suspends, waits for the suspension

@@ -54,6 +54,7 @@ def _finding(facts: Facts, wait: Wait, held: List[LockFact]) -> Finding:
         evidence.extend(wording.holder_evidence(lock, thread, f"the owner of {lock.label} is thread {thread.index}"))
         evidence.extend(wording.waiters_evidence(facts, lock))
     evidence.append(Evidence(f"thread {thread.index} waits for {what}", None, None, wait.how, wait.grade))
+    parts = resource_parts(facts, [k.node for k in held], {k.node: k for k in held}, [thread])
     return Finding(
         id=f"{KIND}-{thread.index}",
         kind=KIND,
@@ -75,10 +76,7 @@ def _finding(facts: Facts, wait: Wait, held: List[LockFact]) -> Finding:
         ),
         actors=(Actor(thread.index, "owner"), *(Actor(n, "waiter") for n in behind)),
         locks=tuple(f"0x{k.state.address:x}" for k in held),
-        signature_parts=(
-            wait.kind,
-            *resource_parts(facts, [k.node for k in held], {k.node: k for k in held}, [thread]),
-        ),
+        signature_parts=(wait.kind, *parts) if parts else (),
     )
 
 

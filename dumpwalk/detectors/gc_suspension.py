@@ -73,6 +73,7 @@ def detect(facts: Facts) -> List[Finding]:
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"
         summary.append(f"{wording.thread_words(waiting).capitalize()} {verb} for it to end.")
+    places = resource_parts(facts, [], {}, blocked) if proved else ()
     return [
         Finding(
             id=KIND,
@@ -110,7 +111,7 @@ def detect(facts: Facts) -> List[Finding]:
                 *(Actor(t.index, "blocking") for t in open_ones),
                 *(Actor(t.index, "waiter") for t in waiting),
             ),
-            signature_parts=("suspension", *(resource_parts(facts, [], {}, blocked) if proved else ())),
+            signature_parts=("suspension", *places) if places or not proved else (),
         )
     ]
 

@@ -9,6 +9,11 @@ from dumpwalk.core.process import Module, Process, Thread
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.lock_frames import first_own_frame
 
+_TYPED = ("monitor", "class-init", "spinlock")
+"""Kinds of managed locks whose type is the program's own: told by name, or not at all where its metadata lacks."""
+_BY_TOKEN = "!06"
+"""In the name of a method whose metadata lacks: `App.dll!06000012` (coreclr/code/method_desc.py)."""
+
 
 def lock_parts(locks: Iterable[LockFact], threads: Sequence[Thread], facts: Facts) -> Sequence[str]:
     """What identifies native locks and who waits for them, sorted and each once; nothing where nothing in the dump does.
@@ -68,14 +73,21 @@ def resource_parts(
     facts: Facts, waited: Sequence[Node], locks: Dict[Node, LockFact], threads: Sequence[Thread]
 ) -> Sequence[str]:
     """For rings over anything that is waited for. Managed things go by their kind and type, never by an address; a thread
-    with managed frames by the program's own method, whose name is in the dump's own metadata."""
+    with managed frames by the program's own method. Nothing where one of these names is not at hand: heap dumps of 3.1 and
+    gdb's and the kernel's cores hold no metadata, and with the assemblies at hand the signature would be another one."""
     rows = [locks[node] for node in waited if node in locks]
     plain_ones = [k for k in rows if not k.state.managed]
-    parts = {f"{k.kind} {k.state.object_type or ''}".rstrip() for k in rows if k.state.managed}
+    if any(k.state.managed and k.state.object_type is None and k.kind in _TYPED for k in rows):
+        return ()  # its type has a name where the assembly is at hand: another signature for the same bug
+    # a Mutex's own object may stand on a waiter's stack or not: the kernel object is what is waited for
+    types = {"mutex": "System.Threading.Mutex"}
+    parts = {f"{k.kind} {types.get(k.kind, k.state.object_type or '')}".rstrip() for k in rows if k.state.managed}
     parts |= {node.kind for node in waited if node not in locks}
     natives = []
     for thread in threads:
         own = facts.around.own_method(thread) if facts.around is not None else None
+        if own is not None and _BY_TOKEN in own:
+            return ()
         if own is not None:
             parts.add(f"in {own}")
         else:

@@ -31,6 +31,20 @@ _LINUX: Dict[str, Dict[int, str]] = {
     },
 }  # fmt: skip
 
+_WAITS_FOR_NOBODY: Dict[str, Dict[int, str]] = {
+    "x86_64": {
+        9: "mmap", 10: "mprotect", 11: "munmap", 12: "brk", 13: "rt_sigaction", 14: "rt_sigprocmask", 27: "mincore",
+        28: "madvise", 39: "getpid", 98: "getrusage", 157: "prctl", 186: "gettid", 204: "sched_getaffinity", 228: "clock_gettime",
+        234: "tgkill", 309: "getcpu", 324: "membarrier",
+    },
+    "aarch64": {
+        222: "mmap", 226: "mprotect", 215: "munmap", 214: "brk", 134: "rt_sigaction", 135: "rt_sigprocmask", 232: "mincore",
+        233: "madvise", 172: "getpid", 165: "getrusage", 167: "prctl", 178: "gettid", 123: "sched_getaffinity",
+        113: "clock_gettime", 131: "tgkill", 168: "getcpu", 283: "membarrier",
+    },
+}  # fmt: skip
+"""Calls that end by themselves: a thread that was caught in one of them runs."""
+
 _DARWIN: Dict[int, str] = {
     301: "psynch-mutex", 305: "psynch-condition", 306: "psynch-rw", 307: "psynch-rw", 515: "ulock", 544: "ulock", 3: "read",
     396: "read", 230: "poll", 417: "poll", 93: "poll", 407: "poll", 363: "poll", 374: "poll", 368: "workqueue", 334: "sleep",
@@ -43,6 +57,14 @@ _FUTEX_WAIT = (0, 9, 11)
 """FUTEX_WAIT, FUTEX_WAIT_BITSET and FUTEX_WAIT_REQUEUE_PI (include/uapi/linux/futex.h), after the private and clock bits are
 masked; glibc before 2.25 waits with the last of them on a condition variable of a priority-inheriting mutex."""
 _FUTEX_LOCK_PI = (6, 13)
+_FUTEX_WAITV = 449
+_FUTEX_WAKING = {
+    1: "FUTEX_WAKE",
+    3: "FUTEX_REQUEUE",
+    4: "FUTEX_CMP_REQUEUE",
+    5: "FUTEX_WAKE_OP",
+    10: "FUTEX_WAKE_BITSET",
+}
 _FUTEX_COMMAND = 0x7F
 _FUTEX_CLOCK_REALTIME = 0x100
 _RESTART = tuple((1 << 64) - n for n in (4, 512, 513, 514, 516))
@@ -91,9 +113,22 @@ def system_call(process: Process, thread: Thread) -> SystemCall:
         if arch.name == "x86_64" and kind and result in _RESTART:
             return _linux(kind, arguments, f"orig_rax {number}, interrupted", False)
         return SystemCall(None, "", arguments, "the instruction at pc is not captured")
+    at_once = _at_once(arch.name, kind, number, arguments)
+    if at_once is not None:
+        return SystemCall(False, "", arguments, f"in a system call that waits for nobody ({at_once})", True)
     if kind is None and (number is None or number < 0):
         kind = "futex" if _futex_arguments(arguments) else "other"
     return _linux(kind or "other", arguments, "stopped in a system call", True)
+
+
+def _at_once(arch: str, kind: Optional[str], number: Optional[int], arguments: Tuple[int, ...]) -> Optional[str]:
+    """The name of a call that does not wait for anybody, None for all others."""
+    if kind is None and number is not None:
+        return _WAITS_FOR_NOBODY[arch].get(number)
+    operation = arguments[1] & 0xFFFFFFFF
+    if kind != "futex" or number == _FUTEX_WAITV or operation >= 0x200:
+        return None
+    return _FUTEX_WAKING.get(operation & _FUTEX_COMMAND)
 
 
 def _linux(kind: str, arguments: Tuple[int, ...], how: str, by_code: bool) -> SystemCall:
