@@ -28,7 +28,7 @@ STATUSES: Dict[str, str] = {
     "threads-unknown": "inconclusive (12)",
     "stopped-early": "inconclusive (12)",
     "limit-hit": "inconclusive (12)",
-    "unexplained-waits": "inconclusive (12)",
+    "managed-wait-unknown": "inconclusive (12)",
     "managed-locks-unread": "inconclusive (12)",
     "pool-unread": "inconclusive (12)",
     "unreadable": "inconclusive (12)",

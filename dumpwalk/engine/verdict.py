@@ -244,7 +244,7 @@ def _of_managed_locks(facts: Facts) -> Tuple[str, str, str]:
     if threads:
         many = plural(len(threads), "managed thread waits", "managed threads wait")
         return (
-            "unexplained-waits",
+            "managed-wait-unknown",
             "managed threads wait for something that was not recognised",
             f"{many} for something that was not recognised.",
         )
