@@ -127,6 +127,18 @@ def test_a_crash_is_said_first_with_its_thread_and_stack() -> None:
     assert done.stdout.startswith("CRASH  not a hang") and "NOTHING STUCK" not in done.stdout
 
 
+@pytest.mark.parametrize(("name", "signal"), [("crash-owner", "SIGSEGV"), ("abort-owner", "SIGABRT")])
+def test_the_owner_of_a_lock_that_crashed_is_not_said_to_go_on(name: str, signal: str) -> None:
+    truth, (code, report, _) = truth_of(f"waits/{name}"), analyze(f"waits/{name}")
+    assert code == 0 and report["verdict"]["headline"].startswith("CRASH, not a hang: ")
+    (lock,) = report["locks"]
+    assert (lock["address"], lock["owner"]["tid"]) == (truth["locks"]["wanted"], truth["threads"]["owner"])
+    finding = next(f for f in report["findings"] if f["kind"] == "lock-contention")
+    assert finding["title"] == f"1 thread waits for wanted; its owner had received {signal}."
+    assert "go on" not in finding["title"] + finding["observed"][0] and finding["consistent_with"] == []
+    assert "That the owner can go on." in finding["not_established"]
+
+
 @pytest.mark.parametrize(("platform", "system"), [(0x8201, "Linux"), (0x8101, "macOS")])
 def test_breakpads_minidumps_are_named(platform: int, system: str, tmp_path: Path) -> None:
     header = b"MDMP" + struct.pack("<IIIIIQ", 0xA793, 1, 32, 0, 0, 0)

@@ -128,8 +128,8 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
 def _without_end(facts: Facts, wait: Wait) -> bool:
     """An untimed wait that the graph does not follow any further, for nothing outside of the process: of any thread it may be
     the business to end it."""
-    if not wait.call.inside or wait.lock is not None or wait.timed or wait.call.kind in ("sleep", "timed-wait"):
-        return False
+    if not wait.call.inside or wait.lock is not None or wait.timed or wait.call.kind in ("sleep", "timed-wait", "kill"):
+        return False  # who sends a signal waits for nobody: abort() is such a one
     if (
         wait.kind in _OUTSIDE
         or wait.call.kind in _OUTSIDE

@@ -21,13 +21,14 @@ _LINUX: Dict[str, Dict[int, str]] = {
         7: "poll", 271: "poll", 23: "poll", 270: "poll", 232: "poll", 281: "poll", 61: "wait", 247: "wait", 128: "signal",
         34: "signal", 130: "signal", 43: "accept", 288: "accept", 1: "write", 20: "write", 24: "yield",
         72: "file-lock", 73: "file-lock", 65: "sysv-semaphore", 220: "sysv-semaphore", 70: "read", 299: "read", 426: "poll",
-        441: "poll", 42: "connect", 44: "write", 46: "write",
+        441: "poll", 42: "connect", 44: "write", 46: "write", 62: "kill", 200: "kill", 234: "kill",
     },
     "aarch64": {
         98: "futex", 449: "futex", 128: "restart", 101: "sleep", 115: "sleep", 63: "read", 207: "read", 212: "read",
         73: "poll", 72: "poll", 22: "poll", 260: "wait", 95: "wait", 137: "signal", 133: "signal", 202: "accept",
         242: "accept", 64: "write", 66: "write", 124: "yield", 25: "file-lock", 32: "file-lock", 193: "sysv-semaphore",
         192: "sysv-semaphore", 188: "read", 243: "read", 426: "poll", 441: "poll", 203: "connect", 206: "write", 211: "write",
+        129: "kill", 130: "kill", 131: "kill",
     },
 }  # fmt: skip
 
