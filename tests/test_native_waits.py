@@ -107,6 +107,26 @@ def test_kinds_of_waits_are_told_apart(name: str, kind: str) -> None:
     assert told and set(told.values()) == {kind}
 
 
+MUSL: Tuple[Tuple[str, int, str, str], ...] = (
+    ("rwlock-crossed", 12, "owner-unknown", "rwlock"), ("join-ring", 10, "lock-cycle", "join"),
+    ("idle-condition", 0, "nothing-stuck", "condition"), ("idle-semaphore", 0, "nothing-stuck", "semaphore"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code", "kind", "wait"), MUSL)
+def test_waits_of_musl_are_told_apart_too(name: str, code: int, kind: str, wait: str) -> None:
+    truth, (seen, report, _) = truth_of(f"waits/musl-{name}"), analyze(f"waits/musl-{name}")
+    assert (seen, report["verdict"]["kind"]) == (code, kind)
+    by_tid = {t["tid"]: t for t in report["threads"]}
+    waiting = [thread for thread, what, _ in truth["waits"] if what not in ("go_", "arrived_")]
+    assert len(waiting) >= 2 and {by_tid[truth["threads"][t]]["wait"]["kind"] for t in waiting} == {wait}
+    if code == 10:
+        assert sorted(_holders(report)) == sorted(truth["cycle_tids"])
+    if wait == "rwlock":
+        assert {k["implementation"] for k in report["locks"]} == {"musl-rwlock"}
+        assert {k["address"] for k in report["locks"]} == {truth["objects"][w]["address"] for _, w, _ in truth["waits"]}
+
+
 def test_who_waits_for_a_thing_without_owner_is_a_note() -> None:
     _, report, _ = analyze("waits/idle-semaphore")
     truth = truth_of("waits/idle-semaphore")

@@ -96,7 +96,7 @@ def _semaphore(memory: Memory, word: int, expected: int, operation: int) -> Opti
     return Event("semaphore", word, waiters, f"value 0, {waiters} wait, by the words at 0x{word:x}")
 
 
-def read_musl_event(memory: Memory, word: int, expected: int, stack: int) -> Optional[Event]:
+def read_musl_event(memory: Memory, word: int, expected: int, operation: int, stack: int) -> Optional[Event]:
     """The same for musl. `stack` is the thread's stack pointer: a condition's waiter sleeps on a node of its own stack."""
     wanted = expected & 0xFFFFFFFF
     if wanted == 2 and 0 < word - stack < 0x1000 and not (word - 0x14) & 7:
@@ -108,6 +108,7 @@ def read_musl_event(memory: Memory, word: int, expected: int, stack: int) -> Opt
     data = memory.read(word, 12)
     if data is not None and wanted in (0xFFFFFFFF, 0x80000000):
         value, waiters, shared = struct.unpack("<III", data)
-        if value == wanted and 0 < waiters < _LIMIT and shared in (0, 128):
+        private = 128 if operation & _PRIVATE_FLAG else 0  # the other way round than in a reader-writer lock
+        if value == wanted and 0 < waiters < _LIMIT and shared == private:
             return Event("semaphore", word, waiters, f"no value left, {waiters} wait, by the words at 0x{word:x}")
     return None

@@ -54,14 +54,18 @@ def read_glibc(memory: Memory, address: int) -> Optional[LockState]:
     )
 
 
-def read_musl(memory: Memory, address: int) -> Optional[LockState]:
-    """The lock at `address`, or None. Its memory names no owner, and little tells it from other words: a hint, no proof."""
+def read_musl(memory: Memory, address: int, private: bool) -> Optional[LockState]:
+    """The lock at `address`, or None. Its memory names no owner, and little tells it from other words: a hint, no proof.
+
+    `private` is the flag of the system call that sleeps on it: the third word is 0 then and 128 for a lock that processes
+    share. A semaphore, whose word is the same, has it the other way round (src/thread/sem_init.c).
+    """
     data = memory.read(address, 12)
     if data is None or address & 3:
         return None
     lock, waiters, shared = struct.unpack("<III", data)
     holders = lock & 0x7FFFFFFF
-    if not lock >> 31 or not 0 < waiters < _COUNT_LIMIT or shared not in (0, 128):
+    if not lock >> 31 or not 0 < waiters < _COUNT_LIMIT or shared != (0 if private else 128):
         return None
     if holders != _MUSL_WRITER and holders > _COUNT_LIMIT or not holders:
         return None

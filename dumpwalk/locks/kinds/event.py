@@ -27,7 +27,7 @@ class _Reader(LockReader):
             found = read_event(memory, wait.word, expected, operation)
         if found is None and self._libc != "glibc":
             stack = wait.thread.registers.get(self._process.arch.sp, 0)
-            found = read_musl_event(memory, wait.word, expected, stack)
+            found = read_musl_event(memory, wait.word, expected, operation, stack)
         if found is None:
             return None
         node = Node("event", found.address)

@@ -11,6 +11,9 @@ from dumpwalk.locks.kinds.sleeping import sleeps_unexplained
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Layer, Wait
 
+_PRIVATE = 0x80
+"""FUTEX_PRIVATE_FLAG (include/uapi/linux/futex.h)."""
+
 
 class _Reader(LockReader):
     def __init__(self, scene: Scene, libc: Optional[str]) -> None:
@@ -29,7 +32,7 @@ class _Reader(LockReader):
                 if found is not None:
                     return self._layer(wait, wait.word, found, f"+{offset} of the lock at 0x{found.address:x}")
         if self._libc != "glibc" and expected >> 31:
-            found = rwlocks.read_musl(self._process.memory, wait.word)
+            found = rwlocks.read_musl(self._process.memory, wait.word, bool(wait.call.arguments[1] & _PRIVATE))
             if found is not None and found.words[0].value == expected:
                 found = self._known.setdefault(found.address, found)
                 return self._layer(wait, wait.word, found, "the lock's own word")
