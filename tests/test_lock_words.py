@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from typing import Optional
 
 import pytest
 
 from dumpwalk.core.memory import BytesMemory
 from dumpwalk.locks import apple, glibc, musl, pal
+from dumpwalk.locks.events import read_event
 
 BASE = 0x7000
 
@@ -72,3 +74,34 @@ def test_pal_critical_section_states() -> None:
     assert handed is not None and (handed.locked, handed.awakened, handed.waiters) == (False, True, 4)
     assert pal.read(_memory(section(1, 1, 5981, 9)), BASE, False, 0x28, 0x50, 0x88) is None
     assert pal.read(_memory(section(4, 0, 5981, 3)), BASE, False, 0x28, 0x50, 0x88) is None
+
+
+def _around(word: int, words: tuple) -> BytesMemory:
+    return BytesMemory([(word - 0x28, struct.pack(f"<{len(words)}I", *words))])
+
+
+PARKED = (2, 0, 1, 0, 2, 0, 0, 0, 0x2CDB1780, 0x7FFE, 0xFFFFFFFF, 0, 0, 0, 0x21, 0)
+"""Around the word that a parked thread of a Rust 1.95 program slept on (std::sys::sync::thread_parking::futex)."""
+WAITED = (4, 0, 0, 0, 4, 0, 0xFFFFFFFF, 2, 4, 0x10, 0, 0, 0, 0)
+"""A pthread_cond_t of glibc 2.36 for which two wait; a third one gave up, which left the size of its group below zero."""
+
+
+@pytest.mark.parametrize(
+    ("words", "operation", "timed", "threads", "kind"),
+    [
+        (WAITED, 0x189, False, 5, "condition"),
+        (WAITED, 0x89, True, 5, "condition"),
+        (WAITED, 0x89, False, 5, None),
+        (WAITED, 0x189, False, 1, None),
+        (WAITED, 0x109, False, 5, None),
+        (PARKED, 0x89, False, 2, None),
+        (PARKED, 0x189, False, 4096, None),
+    ],
+)
+def test_what_is_no_condition_variable_of_glibc(
+    words: tuple, operation: int, timed: bool, threads: int, kind: Optional[str]
+) -> None:
+    """The flag of the real-time clock, the private one, the number of threads and the size of the groups have to agree."""
+    word = 0x5567_6034_7D88
+    found = read_event(_around(word, words), word, 0, operation, timed, threads)
+    assert (found.kind if found else None) == kind

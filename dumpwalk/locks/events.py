@@ -18,7 +18,8 @@ from dumpwalk.core.memory import Memory
 
 _LIMIT = 1 << 24
 _POINTER = 1 << 47
-_PRIVATE_FLAG = 0x80
+_PRIVATE_FLAG, _REALTIME_FLAG, _COMMAND = 0x80, 0x100, 0x7F
+_WAIT_BITSET = 9
 
 
 @dataclass(frozen=True)
@@ -32,30 +33,55 @@ class Event:
     how: str
 
 
-def read_event(memory: Memory, word: int, expected: int, operation: int) -> Optional[Event]:
-    """What lies around the futex word that a thread sleeps on (glibc); None where memory shows none of the three."""
-    return _condition(memory, word) or _barrier(memory, word, expected) or _semaphore(memory, word, expected, operation)
+def read_event(memory: Memory, word: int, expected: int, operation: int, timed: bool, threads: int) -> Optional[Event]:
+    """What lies around the futex word that a thread sleeps on (glibc); None where memory shows none of the three.
+
+    `timed`: the call has a time limit. `threads` of the process at most wait for what it does not share with others.
+    """
+    found = _barrier(memory, word, expected)
+    if found is None and _as_glibc_waits(operation, timed):
+        found = _condition(memory, word, bool(operation & _PRIVATE_FLAG))
+        found = found or _semaphore(memory, word, expected, operation)
+    if found is not None and operation & _PRIVATE_FLAG and found.waiters > threads:
+        return None
+    return found
 
 
-def _condition(memory: Memory, word: int) -> Optional[Event]:
+def _as_glibc_waits(operation: int, timed: bool) -> bool:
+    """Without a time limit glibc waits for conditions and semaphores by FUTEX_WAIT_BITSET with the flag of the real-time clock
+    (2.34 and later, sysdeps/nptl/futex-internal.c), or by FUTEX_WAIT. Other libraries leave the flag out."""
+    return timed or operation & _COMMAND != _WAIT_BITSET or bool(operation & _REALTIME_FLAG)
+
+
+def _condition(memory: Memory, word: int, private: bool) -> Optional[Event]:
+    """A group's size is below zero where waiters of it gave up (__condvar_cancel_waiting)."""
     for base, refs_at in ((word - 0x28, 0x10), (word - 0x2C, 0x14)):
         data = memory.read(base, 48) if not base & 7 else None
         if data is None:
             continue
-        sequence, first, *_, wake, _, _ = struct.unpack("<QQ4I4I", data)
+        sequence, first, _, _, size0, size1, original, wake, _, _ = struct.unpack("<QQIIiiIIII", data)
         refs = struct.unpack_from("<I", data, refs_at)[0]
         waiters = wake >> 3
+        if bool(wake & 1) == private or max(abs(size0), abs(size1), original >> 2) >= _LIMIT:
+            continue
         if 0 < waiters < _LIMIT and 0 < refs >> 1 <= waiters + 1 and 0 < sequence >> 1 < 1 << 48 and first <= sequence:
             return Event("condition", base, waiters, f"__wrefs at 0x{base + 36:x} counts {waiters}")
     for base in (word - 0x20, word - 0x24):
         data = memory.read(base, 48) if not base & 7 else None
         if data is None:
             continue
-        sequence, first, size0, size1, original, wake, _, _, one, two = struct.unpack("<QQ8I", data)
+        sequence, first, size0, size1, original, wake, _, _, one, two = struct.unpack("<QQii6I", data)
         waiters = wake >> 3
-        if one or two or not 0 < waiters < _LIMIT or not 0 < sequence >> 1 < 1 << 48 or first > sequence:
+        if (
+            one
+            or two
+            or bool(wake & 1) == private
+            or not 0 < waiters < _LIMIT
+            or not 0 < sequence >> 1 < 1 << 48
+            or first > sequence
+        ):
             continue
-        if max(size0, size1, original >> 2) < _LIMIT:
+        if max(abs(size0), abs(size1), original >> 2) < _LIMIT:
             return Event("condition", base, waiters, f"__wrefs at 0x{base + 28:x} counts {waiters}")
     return _old_condition(memory, word - 4)
 

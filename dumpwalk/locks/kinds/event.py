@@ -8,7 +8,7 @@ from dumpwalk.core.libc import libc_of
 from dumpwalk.locks.events import Event, read_event, read_musl_event
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
-from dumpwalk.locks.kinds.sleeping import sleeps_unexplained
+from dumpwalk.locks.kinds.sleeping import has_no_end, sleeps_unexplained
 from dumpwalk.locks.waits import Layer, Wait
 
 
@@ -24,7 +24,8 @@ class _Reader(LockReader):
         expected, operation = wait.call.arguments[2], wait.call.arguments[1] & 0xFFFFFFFF
         memory, found = self._process.memory, None
         if self._libc != "musl":
-            found = read_event(memory, wait.word, expected, operation)
+            threads = len(self._process.threads)
+            found = read_event(memory, wait.word, expected, operation, not has_no_end(wait), threads)
         if found is None and self._libc != "glibc":
             stack = wait.thread.registers.get(self._process.arch.sp, 0)
             found = read_musl_event(memory, wait.word, expected, operation, stack)
