@@ -46,7 +46,7 @@ def lldb_python() -> Tuple[str, Dict[str, str]]:
     from dumpwalk.debugger.discovery import discover
 
     found = discover()
-    assert found.python_executable and found.pythonpath and found.library is None, found
+    assert found.python_executable and found.pythonpath, found
     return found.python_executable, {**os.environ, "PYTHONPATH": found.pythonpath}
 
 
