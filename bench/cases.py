@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from fixtures import busy, packages, scale
+from fixtures import busy, many_tasks, packages, scale
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "bench"
 NET_3_1 = "dotnet-3.1.23-linux-x64"
 NET_9 = "azmcp-0.5.0-linux-x64"
 QUICK = ("hang-self", "net9-hang-self", "net10-sample", "busy-58000", "crowd-2000", "cache-100000")
-ALL = (*QUICK, "healthy", "crowd-10000", "cache-1000000", "chain-100000", "sparse-8g", "dense-1g")
+ALL = (*QUICK, "healthy", "crowd-10000", "cache-1000000", "chain-100000", "sparse-8g", "dense-1g", "tasks-1000000")
 FIFTY = 50
 
 
@@ -50,11 +50,13 @@ def case(name: str, sample_modules: Optional[Path] = None) -> Case:
         return Case(name, core, program, folders, (sample_modules,))
     if name == "busy-58000":
         core = busy.ensure(WORK / f"{name}.core")
+    elif name == "tasks-1000000":
+        core = many_tasks.ensure(WORK / f"{name}.core")
     else:
         core = scale.ensure(name, WORK) if name in scale.SCALE else scale.plain_core(name, WORK)
     if name.startswith("crowd-"):
         return Case(name, core, WORK / "bin" / "crowd", (WORK / "bin",), (WORK / "bin",))
-    if name in ("net9-hang-self", "dense-1g", "busy-58000"):
+    if name in ("net9-hang-self", "dense-1g", "busy-58000", "tasks-1000000"):
         root = packages.fetch(NET_9)
         folder = root / "package" / "dist"
         return Case(name, core, folder / "azmcp", (folder,), (root,))

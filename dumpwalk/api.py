@@ -46,6 +46,7 @@ def analyze_target(
     progress: Callable[[str], None] = lambda phase: None,
     held_by: Sequence[str] = (),
     evidence: Sequence[Wanted] = (),
+    wants: Sequence[str] = (),
 ) -> Report:
     """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
     from dumpwalk.debugger.target import name_of, process_of_target
@@ -57,7 +58,7 @@ def analyze_target(
 
     keeper = Keeper(evidence)
     with process_of_target(_lldb(), target, modules, check, keeper.watch) as process:
-        return analyze_process(process, name_of(process), progress, held_by=held_by, then=keeper.write)
+        return analyze_process(process, name_of(process), progress, held_by=held_by, then=keeper.write, wants=wants)
 
 
 @contextmanager

@@ -287,3 +287,44 @@ STUB_MANAGERS = 100_000
 
 STUB_RANGE_BLOCKS = 65_536
 """Blocks of ten ranges read of one manager's list; each range is 64 KiB of cache entries or more."""
+HEAP_BYTES = 64 << 30
+"""Memory searched for tasks, or for words that refer to an object. A GB takes half a second; holes of sparse files are free."""
+
+HEAP_TASKS = 4_000_000
+"""Tasks of the heap that wait to be completed; each takes about 100 bytes here while they are counted."""
+
+TASK_TYPES = 16_384
+"""Types of tasks told apart; each async method has its own."""
+
+CHAIN_BRANCHES = 256
+"""Tasks followed of one WhenAll or WhenAny; the others are counted."""
+
+CHAIN_NODES_TOLD = 2000
+"""Tasks and methods of the chain that one thread blocks on which are followed."""
+
+CHAIN_DEEP = 500
+"""Awaiting methods below each other that are followed; real chains have 5 to 50."""
+
+CONTINUATION_LISTS = 200_000
+"""Tasks of the heap of which it is looked whether they have a list of continuations, when one is searched that a list may have."""
+
+CONTEXT_OBJECTS = 5000
+"""Objects looked at below a SynchronizationContext for a method that was posted to it."""
+
+OBJECT_SEARCH_BYTES = 1 << 20
+"""How far before a word of the heap its object's beginning is looked for: longer arrays are told as not found."""
+
+REFERRER_LEVELS = 6
+"""Times that the objects which lead to a chain's end are followed one step further; each is one pass over memory."""
+
+REFERRERS = 64
+"""Objects that lead to a chain's end in one step: where there are more, somebody surely can reach it, and nothing is claimed."""
+
+HOLDERS = 8
+"""Roots that lead to a chain's end, of which the report has any use."""
+
+CHAIN_GROUPS = 2000
+"""Chains of awaiting methods that differ from each other which the report lists; the most frequent come first."""
+
+ENDS_SEARCHED = 16
+"""Ends of chains of which all memory is searched for who leads to them; each search is some passes over it."""

@@ -15,7 +15,8 @@ from tests.bare_process import bare_process
 
 STEPS = all_steps()
 AREAS = {
-    "threads", "stacks", "modules", "dispatch-cache", "locks", "managed-code", "managed-threads", "managed-locks", "thread-pool"
+    "threads", "stacks", "modules", "dispatch-cache", "locks", "managed-code", "managed-threads", "managed-locks", "thread-pool",
+    "async",
 }  # fmt: skip
 
 

@@ -168,11 +168,13 @@ class Answers:
 
 
 class Gathered(Answers):
-    """The results so far, while the steps run. `ways` are those by which the dispatch cache may be looked for."""
+    """The results so far, while the steps run. `ways` are those by which the dispatch cache may be looked for, `wants` what the
+    user asks for beside what the process asks for."""
 
-    def __init__(self, process: Process, ways: Tuple[str, ...]) -> None:
+    def __init__(self, process: Process, ways: Tuple[str, ...], wants: Tuple[str, ...] = ()) -> None:
         self.process = process
         self.ways = ways
+        self.wants = wants
         self.results: Dict[Type[Any], Any] = {}
 
     def put(self, what: Type[Any], result: Any) -> None:

@@ -19,11 +19,12 @@ def observe(
     progress: Progress = lambda phase: None,
     ways: Sequence[str] = WAYS,
     alarm: Optional[Alarm] = None,
+    wants: Sequence[str] = (),
 ) -> Facts:
     """All facts of a process. `ways` restricts how the dispatch cache may be looked for (each works alone); `alarm` ends
-    phases that take too long."""
+    phases that take too long; `wants` names what is looked for although nothing in the process asks for it."""
     phases = Phases(progress, alarm)
-    gathered = Gathered(process, tuple(ways))
+    gathered = Gathered(process, tuple(ways), tuple(wants))
     steps = all_steps()
     for step in steps:
         look, instead = (lambda s=step: s.look(gathered)), (lambda s=step: s.instead(gathered))

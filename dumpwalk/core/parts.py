@@ -1,6 +1,7 @@
 """Parts that register themselves: every module of a package that exports a name, found by walking the package.
 
 A lock kind, a finding kind or a step is one file in its folder, a section of the report one folder; nothing lists them by hand.
+A part whose name is a word of Python's own (async) has an underscore behind it there, and none here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def exported_by(package: str, name: str) -> Dict[str, Any]:
     home = importlib.import_module(package)
     modules = sorted(found.name for found in pkgutil.iter_modules(home.__path__))
     parts = {module: getattr(importlib.import_module(f"{package}.{module}"), name, None) for module in modules}
-    return {module: part for module, part in parts.items() if part is not None}
+    return {module.rstrip("_"): part for module, part in parts.items() if part is not None}
 
 
 def faces(package: str, file: str, name: str) -> Dict[str, Any]:
@@ -34,5 +35,5 @@ def faces(package: str, file: str, name: str) -> Dict[str, Any]:
         if importlib.util.find_spec(module) is not None:
             part = getattr(importlib.import_module(module), name, None)
             if part is not None:
-                found[folder] = part
+                found[folder.rstrip("_")] = part
     return found

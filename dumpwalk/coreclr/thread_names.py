@@ -22,19 +22,24 @@ _TRIED = 16
 
 def thread_names(view: ManagedView, managed: ManagedThreads) -> Dict[int, str]:
     """Name by the address of the runtime's Thread, of those that have one that could be read."""
-    names: Dict[int, str] = {}
+    names = {thread: _name_of(view, obj) for thread, obj in thread_objects(view, managed).items()}
+    return {thread: name for thread, name in names.items() if name}
+
+
+def thread_objects(view: ManagedView, managed: ManagedThreads) -> Dict[int, int]:
+    """The System.Threading.Thread by the address of the runtime's Thread, of those that have one."""
+    found: Dict[int, int] = {}
     table = view.find_type(_THREAD)
     if isinstance(table, Unknown):
-        return names
+        return found
     place: Optional[int] = None
     for number, thread in enumerate(managed.threads):
         if place is None and number < _TRIED:
             place = next((p for p in _PLACES if _object_at(view, table, thread.address, p) is not None), None)
         obj = _object_at(view, table, thread.address, place) if place is not None else None
-        name = _name_of(view, obj) if obj is not None else None
-        if name:
-            names[thread.address] = name
-    return names
+        if obj is not None:
+            found[thread.address] = obj
+    return found
 
 
 def _object_at(view: ManagedView, table: int, thread: int, place: int) -> Optional[int]:

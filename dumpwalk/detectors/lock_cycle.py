@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from dumpwalk.analysis.async_look import Bound
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.process import Thread
@@ -25,6 +26,7 @@ SELF_SENTENCE = "a thread waits for a lock that it holds itself"
 TIMED_SENTENCE = "threads wait for each other's locks until one of them gives up"
 JOIN_SENTENCE = "threads wait for each other to end"
 MIXED_SENTENCE = "threads wait for each other's locks and for each other to end"
+CONTEXT_SENTENCE = "a thread waits for a method that goes on only in that thread's own SynchronizationContext"
 OTHER_SENTENCE = "threads wait for each other's locks and for what others of them run"
 
 
@@ -62,6 +64,7 @@ def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Se
     others = [node for node in ring.waited if node not in by_node]
     proved = all(e.grade == "proved" for e in (*ring.waits, *ring.held))
     timed = [t for t, edge in zip(ring.threads, ring.waits) if _gives_up(edge)]
+    bound = [edge.fact for edge in ring.held if isinstance(edge.fact, Bound)]
     evidence = _evidence(facts, ring, by_node)
     behind = [n for n in after if n.kind == "thread"]
     summary = [_sentence(facts, ring, position, by_node) for position in range(len(ring.threads))]
@@ -83,9 +86,9 @@ def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Se
         confidence="proved" if proved else "corroborated",
         title=_title(facts, ring, by_node, timed),
         observed=tuple(summary[:steps]),
-        therefore=_therefore(alone, bool(locks), bool(timed)),
-        consistent_with=(_usual_cause(alone, others),),
-        not_established=_open_questions(alone, bool(others), bool(timed)),
+        therefore=_therefore(alone, bool(locks), bool(timed), bool(bound)),
+        consistent_with=(_usual_cause(alone, others, bool(bound)),),
+        not_established=_open_questions(alone, bool(others), bool(timed), bool(bound)),
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="hang" if proved and not timed else "suspicious",
@@ -135,6 +138,11 @@ def _title(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], timed: Sequ
         label = _label(facts, ring.waited[0], by_node)
         if ring.waited[0] in by_node:
             return f"Thread {ring.threads[0].index} waits for {label}, which it holds itself."
+        if isinstance(ring.held[0].fact, Bound):
+            context = ring.held[0].fact.type_name
+            return (
+                f"Thread {ring.threads[0].index} waits for {label}, which goes on only in that thread's own {context}."
+            )
         return f"Thread {ring.threads[0].index} waits for {label}: its own."
     locks = len({node for node in ring.waited if node in by_node})
     count = len(ring.threads)
@@ -151,9 +159,12 @@ def _title(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], timed: Sequ
     return f"{what} until a wait gives up." if timed else f"{what}."
 
 
-def _therefore(alone: bool, lock: bool, timed: bool) -> Tuple[str, ...]:
+def _therefore(alone: bool, lock: bool, timed: bool, bound: bool) -> Tuple[str, ...]:
     if timed:
         return ("None of them can go on before another does or gives up.",)
+    if bound:
+        who = "that thread waits" if alone else "those threads wait"
+        return (f"The method goes on when its context's thread runs what is posted there, and {who} for the method.",)
     if not alone:
         return ("None of them can go on before another does, so none ever will.",)
     if lock:
@@ -164,7 +175,7 @@ def _therefore(alone: bool, lock: bool, timed: bool) -> Tuple[str, ...]:
 def _verdict_sentence(ring: _Ring, others: Sequence[Node], timed: bool) -> Optional[str]:
     """Locks alone, one thread alone, or locks and other waits mixed."""
     if len(ring.threads) == 1:
-        return SELF_SENTENCE
+        return CONTEXT_SENTENCE if isinstance(ring.held[0].fact, Bound) else SELF_SENTENCE
     if timed:
         return TIMED_SENTENCE
     if not others:
@@ -174,7 +185,9 @@ def _verdict_sentence(ring: _Ring, others: Sequence[Node], timed: bool) -> Optio
     return MIXED_SENTENCE if len(others) < len(ring.waited) else JOIN_SENTENCE
 
 
-def _usual_cause(alone: bool, others: Sequence[Node]) -> str:
+def _usual_cause(alone: bool, others: Sequence[Node], bound: bool) -> str:
+    if bound:
+        return "A blocking call (Wait, Result) for an async method on a thread whose context that method goes on in."
     if alone:
         return "The same code entered twice, or a release that was skipped."
     if any(node.kind == "finalizer" for node in others):
@@ -184,7 +197,9 @@ def _usual_cause(alone: bool, others: Sequence[Node]) -> str:
     return "Locks taken in different orders by different threads."
 
 
-def _open_questions(alone: bool, others: bool, timed: bool) -> Tuple[str, ...]:
+def _open_questions(alone: bool, others: bool, timed: bool, bound: bool) -> Tuple[str, ...]:
+    if bound:
+        return ("Whether the context runs what is posted to it on that thread only: that is its own code.",)
     if alone:
         first = "Where the lock was taken the first time."
     elif others:
@@ -204,13 +219,15 @@ def _sentence(facts: Facts, ring: _Ring, position: int, by_node: Dict[Node, Lock
     wanted = _label(facts, ring.waited[position], by_node)
     who = wording.person(facts, thread)
     place = wording.place(facts, thread)
-    lock = by_node.get(has)
+    lock, bound = by_node.get(has), ring.held[position - 1].fact
     if lock is not None and lock.kind == "class-init":
         holds = f"runs {lock.label}"
     elif lock is not None:
         holds = f"holds {lock.label}"
     elif has.kind == "finalizer":
         holds = "runs the finalizers"
+    elif isinstance(bound, Bound):
+        holds = f"has the {bound.type_name} in which {_label(facts, has, by_node)} goes on"
     elif has.kind == "task":
         holds = f"runs what {_label(facts, has, by_node)} needs"
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Tuple
 
+from dumpwalk.analysis.async_look import AsyncLook
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.claims.model import Actor, Finding
@@ -22,9 +23,10 @@ _SHOWN = 16
 def managed_waits(facts: Facts) -> List[Finding]:
     groups: Dict[Tuple[str, object], List[Wait]] = {}
     starving = {held.worker.thread.index for held in facts.of(PoolLook).held} if facts.of(PoolLook).starved else set()
+    told = {one.thread.index for one in facts.of(AsyncLook).blocked if one.stuck or one.bound}
     for wait in facts.waits:
-        if wait.thread.index in starving:
-            continue  # what it waits for is told: it is queued
+        if wait.thread.index in starving or wait.thread.index in told:
+            continue  # what it waits for is told: it is queued, or nobody can end it
         if wait.kind in OWNERLESS and wait.explained and "managed-locks" in wait.areas:
             groups.setdefault((wait.kind, wait.target or wait.thread.index), []).append(wait)
     return [_finding(facts, list(groups.values()))] if groups else []

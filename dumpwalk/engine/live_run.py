@@ -43,7 +43,7 @@ def analyze_live(
         for this in rounds(
             pid, place, options.modules, lldb, progress, why_bare, search_seconds, options.debug_files, watch
         ):
-            facts = observe(this.process, progress, options.ways, alarm)
+            facts = observe(this.process, progress, options.ways, alarm, options.wants)
             report = _report(facts, this, options, keepers[-1])
     except OSError as error:
         raise DumpwalkError(f"Process {pid} could not be looked at: {error.strerror or error}.") from error

@@ -38,6 +38,8 @@ class Options:
     """Threads whose held locks are asked for: numbers in the report, tids, or `all` (engine/held.py)."""
     evidence: Tuple[Wanted, ...] = ()
     """Evidence cores to write, too."""
+    wants: Tuple[str, ...] = ()
+    """What is looked for although nothing in the process asks for it: `async`, all chains of awaiting methods."""
 
 
 def analyze_core(
@@ -75,7 +77,7 @@ def analyze_core(
         core = process.corefile
         assert core is not None
         digest = _sha256(core.file if core.file == path else path) if options.sha256 else None
-        facts = observe(process, progress, options.ways, alarm)
+        facts = observe(process, progress, options.ways, alarm, options.wants)
         return report_of(facts, path, core, digest, options.held_by, keeper.write)
 
 
@@ -112,9 +114,10 @@ def analyze_process(
     ways: Sequence[str] = WAYS,
     held_by: Sequence[str] = (),
     then: Callable[[Facts, Sequence[Finding]], None] = nothing,
+    wants: Sequence[str] = (),
 ) -> Report:
     """The report of a process that is already open: a debugger's target. `then` as in `report_of`."""
-    return report_of(observe(process, progress, ways), path, process.corefile, None, held_by, then)
+    return report_of(observe(process, progress, ways, wants=wants), path, process.corefile, None, held_by, then)
 
 
 def _sha256(path: str) -> str:

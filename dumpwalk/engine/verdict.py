@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from dumpwalk.analysis.async_look import AsyncLook
 from dumpwalk.analysis.facts import Facts, Unsettled
 from dumpwalk.analysis.unexplained import (
     NOT_CAPTURED,
@@ -214,12 +215,30 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
                 f"{many} for tasks, and the pool's queues could not be read.",
             )
         )
+    unread = _unread_chains(facts)
+    if unread:
+        many = plural(unread, "thread blocks", "threads block")
+        problems.append(
+            (
+                "async-unread",
+                "threads block on awaiting methods that could not be followed to what they wait for",
+                f"{many} on awaiting methods that could not be followed to what they wait for.",
+            )
+        )
     failed = [c for c in facts.coverage if c.area.startswith("detector ")]
     if failed:
         problems.append(
             ("unreadable", "a part of the analysis failed on this dump", "A part of the analysis failed on this dump.")
         )
     return problems[0] if problems else None
+
+
+def _unread_chains(facts: Facts) -> int:
+    """Threads in an untimed wait for a task, of which it cannot be told what that waits for or whether anybody can end it."""
+    look = facts.of(AsyncLook)
+    if look.census is None and facts.around is not None:
+        return sum(1 for wait in facts.around.task_waits.values() if not wait.timed)
+    return sum(1 for one in look.blocked if one.open_question is not None)
 
 
 _WORKER = "System.Threading.ThreadPoolWorkQueue.Dispatch"

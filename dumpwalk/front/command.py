@@ -67,6 +67,11 @@ def held_by(options: Options) -> Tuple[str, ...]:
     return tuple(options.get("held_by") or ())
 
 
+def wants(options: Options) -> Tuple[str, ...]:
+    """What a command has looked for although nothing in the process asks for it."""
+    return tuple(options.get("wants") or ())
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a look at a process gives: the words for standard output, and the exit code."""

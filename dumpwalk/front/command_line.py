@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, ContextManager, List, Tuple
 
 from dumpwalk.errors import as_error
 from dumpwalk.front import command, streams, terminal, time_limit
-from dumpwalk.front.command import Answer, Command, Options, held_by, note_missing
+from dumpwalk.front.command import Answer, Command, Options, held_by, note_missing, wants
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -47,6 +47,7 @@ class CommandLine:
             debug_files=options["debug_files"],
             held_by=held_by(options),
             evidence=options["evidence"],
+            wants=wants(options),
         )
         try:
             if pid:

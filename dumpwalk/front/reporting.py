@@ -26,14 +26,19 @@ def report_command(
     more: Sequence[click.Parameter] = (),
     several: bool = False,
     live: bool = False,
+    wants: Sequence[str] = (),
     **attributes: Any,
 ) -> Command:
     """A command of the report's options. `view` gives what `-f text` shows, and checks its options before any work. `live`: it
-    takes --pid, too."""
+    takes --pid, too. `wants` names what is looked for although nothing in the process asks for it."""
     cores = parameters.cores(required=not live) if several else parameters.core()
+
+    def run(place: Place, options: Options) -> int:
+        return _run(place, {**options, "wants": tuple(wants)}, view(options) if view is not None else None)
+
     return Command(
         help=help_text,
-        run=lambda place, options: _run(place, options, view(options) if view is not None else None),
+        run=run,
         parameters=(cores, *(parameters.live() if live else ()), *more, *parameters.reporting()),
         in_lldb=True,
         **attributes,

@@ -11,7 +11,7 @@ import lldb
 from dumpwalk import api
 from dumpwalk.errors import Usage
 from dumpwalk.front import command, output
-from dumpwalk.front.command import Answer, Command, Options, View, held_by, note_missing
+from dumpwalk.front.command import Answer, Command, Options, View, held_by, note_missing, wants
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -37,7 +37,9 @@ class Session:
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
         note_missing(self, options)
-        found = api.analyze_target(self.target, options["modules"], self.check, held_by(options), options["evidence"])
+        found = api.analyze_target(
+            self.target, options["modules"], self.check, held_by(options), options["evidence"], wants(options)
+        )
         if options["redact"]:
             from dumpwalk.report.redact import redact
 

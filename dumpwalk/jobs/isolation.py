@@ -76,6 +76,7 @@ def _task(path: str, options: Options) -> Task:
         options.debug_files,
         held_by=options.held_by,
         evidence=options.evidence,
+        wants=options.wants,
     )
 
 
@@ -233,6 +234,7 @@ class _Batch:
             held_by=task.held_by,
             evidence=task.evidence,
             pid=task.pid,
+            wants=task.wants,
             look=task.look,
             arguments=task.arguments,
             temp_dir=folder,

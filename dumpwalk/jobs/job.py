@@ -19,6 +19,7 @@ class Task(NamedTuple):
     with_lldb: bool = True
     """lldb opens the core; without it there are no symbols, and stacks are followed by frame pointer."""
     held_by: Tuple[str, ...] = ()
+    wants: Tuple[str, ...] = ()
     """Threads whose held locks are asked for (engine/held.py)."""
     pid: int = 0
     """A live process instead of a core, where it is not 0."""
@@ -54,3 +55,4 @@ class Job(NamedTuple):
     held_by: Tuple[str, ...] = ()
     pid: int = 0
     evidence: Tuple[Tuple[str, bool, bool], ...] = ()
+    wants: Tuple[str, ...] = ()

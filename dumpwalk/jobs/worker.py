@@ -102,6 +102,7 @@ def _report(job: Job, lldb: Optional[Any], progress: Any, alarm: Optional[Alarm]
         debug_files=job.debug_files,
         held_by=tuple(job.held_by),
         evidence=tuple(Wanted(*one) for one in job.evidence),
+        wants=tuple(job.wants),
     )
     seconds = job.seconds * limits.SEARCH_SHARE
     if job.pid:

@@ -97,6 +97,13 @@ class Surroundings:
         pointer, _, thread = self._pointers[position]
         return thread if pointer and address - pointer < limits.STACK_BYTES else None
 
+    def thread_above(self, address: int) -> Optional[Thread]:
+        """The thread with the nearest stack pointer above an address: on its stack the address may be one no longer in use."""
+        self.thread_of_stack(address)
+        pointers = self._pointers or []
+        position = bisect_right(pointers, (address, 1 << 62))
+        return pointers[position][2] if position < len(pointers) else None
+
     def owns(self, thread: Thread, row: ManagedLock) -> bool:
         """Whether the lock's memory names this thread as one of its owners."""
         record = self.record(thread)

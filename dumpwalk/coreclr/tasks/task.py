@@ -21,7 +21,10 @@ _COMPLETED = 0x1000000 | 0x200000 | 0x400000
 """Ran to completion, faulted, cancelled."""
 _BOX = re.compile(r"AsyncStateMachineBox`1\[(.*)\]$")
 _STATE_MACHINE = re.compile(r"^(.*)\+<([^<>]+)>(?:d(?:__\d+)?|c__async[0-9A-F]*)(?:`\d+)?(?:\[.*\])?$")
-_LOCAL = re.compile(r"^(.*)\+<<([^<>]+)>g__([^|<>]+)\|[\d_]+>d(?:`\d+)?$")
+_LOCAL = re.compile(r"^(.*)\+<<([^<>]+)>g__([^|<>]+)\|[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
+_LAMBDA = re.compile(r"^(.*)\+<<([^<>]+)>b__[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
+_CLOSURE = re.compile(r"\+<>c(?:__DisplayClass[\d_]+)?(?:`\d+)?$")
+"""The class that the compiler makes for lambdas and what they capture."""
 EVENTS = ("SetOnInvokeMres", "SetOnCountdownMres")
 """Ends of the type's name of the event on which a blocked thread sleeps until its task (or all of its tasks) is done."""
 _ONE_OF_MANY = ("CompleteOnInvokePromise", "WhenAnyPromise", "CancellationPromise", "UnwrapPromise`1+Timeout")
@@ -147,12 +150,13 @@ class Tasks:
         """Tasks that cannot be done before this one is: they await it, continue it or wait for all of several."""
         found = []
         for continuation in self.continuations(obj):
-            follower = self._follower(continuation)
+            follower = self.follower(continuation)
             if follower is not None:
                 found.append(follower)
         return found
 
-    def _follower(self, continuation: int) -> Optional[int]:
+    def follower(self, continuation: int) -> Optional[int]:
+        """The task that a continuation moves on; None where it may be moved on by something else as well."""
         for _ in range(limits.DELEGATES_DEEP):
             name = self.view.definition_of(continuation)
             if not isinstance(name, str) or any(part in name for part in _ONE_OF_MANY):
@@ -210,7 +214,10 @@ def method_of(machine: str) -> str:
     """`Program.Nested` of `Program+<Nested>d__37`; a local function by its own name."""
     local = _LOCAL.match(machine)
     if local:
-        return f"{local.group(1)}.{local.group(2)}.{local.group(3)}"
+        return f"{_CLOSURE.sub('', local.group(1))}.{local.group(2)}.{local.group(3)}"
+    lambda_ = _LAMBDA.match(machine)
+    if lambda_:
+        return f"{_CLOSURE.sub('', lambda_.group(1))}.{lambda_.group(2)} (lambda)"
     found = _STATE_MACHINE.match(machine)
     return f"{found.group(1)}.{found.group(2)}" if found else machine
 

@@ -1,6 +1,7 @@
 """The table of commands, found by walking this folder: a command is added by adding its file, and by nothing else.
 
-A folder in it is a group of commands; its __init__.py sets COMMAND too.
+A folder in it is a group of commands; its __init__.py sets COMMAND too. A command whose name is a word of Python's own (async)
+has an underscore behind it as a file.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from dumpwalk.front.command import Command, Group
 
 def find(name: str) -> Union[Command, Group]:
     """The command of that name. Imports its file only. Raises KeyError where there is none."""
-    if name not in names():
-        raise KeyError(name)
-    command: Union[Command, Group] = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").COMMAND
+    command: Union[Command, Group] = importlib.import_module(f"{__name__}.{_files()[name]}").COMMAND
     return command
 
 
 def names() -> List[str]:
     """Every command's name; imports nothing."""
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+    return sorted(_files())
+
+
+def _files() -> Dict[str, str]:
+    return {module.name.rstrip("_").replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
 
 
 def table() -> Dict[str, Union[Command, Group]]:

@@ -18,12 +18,16 @@ def in_full(page: Page, report: Report) -> None:
         page.say(f"No thread pool was read{why}.", "")
         return
     page.raw(page.style(f"Thread pool at {pool.address}", bold=True))
-    page.say(
+    page.say(counts_sentence(pool))
+    _workers(page, report, pool)
+    _queues(page, pool)
+
+
+def counts_sentence(pool: ThreadPool) -> str:
+    return (
         f"{pool.working} of {plural(pool.existing, 'worker')} at work; it aims at {pool.goal}, may have {pool.minimum:,} "
         f"without delay and {pool.maximum:,} at most."
     )
-    _workers(page, report, pool)
-    _queues(page, pool)
 
 
 def _workers(page: Page, report: Report, pool: ThreadPool) -> None:
@@ -34,14 +38,22 @@ def _workers(page: Page, report: Report, pool: ThreadPool) -> None:
         if worker.state != "idle":
             tid = tids.get(worker.thread)
             head = f"thread {worker.thread}" + (f" (tid {tid})" if tid is not None else "")
-            page.say(page.name(f"{head} {_words(pool, worker)}"), INDENT, INDENT * 2)
+            page.say(
+                page.name(
+                    f"{head} {worker_words(pool, worker)}"
+                    + (f" [{worker.grade}]" if worker.grade and worker.task else "")
+                ),
+                INDENT,
+                INDENT * 2,
+            )
     if idle:
         page.say(f"{plural(len(idle), 'worker')} idle: {ranges(idle)}")
     if not pool.workers:
         page.say("none")
 
 
-def _words(pool: ThreadPool, worker: PoolWorker) -> str:
+def worker_words(pool: ThreadPool, worker: PoolWorker) -> str:
+    """What a worker runs and blocks on, and what would release it."""
     runs = f"runs {worker.runs}" if worker.runs else ""
     if worker.task is None:
         return runs or "works"
@@ -58,7 +70,7 @@ def _words(pool: ThreadPool, worker: PoolWorker) -> str:
         text += f", which thread {worker.behind} runs"
     if worker.timed:
         text += "; the wait gives up by itself"
-    return text + (f" [{worker.grade}]" if worker.grade else "")
+    return text
 
 
 def _queues(page: Page, pool: ThreadPool) -> None:

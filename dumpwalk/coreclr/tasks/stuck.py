@@ -1,0 +1,99 @@
+"""Chains that nobody can end: whether anybody is left who could complete what a chain waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
+
+from dumpwalk import limits
+from dumpwalk.coreclr.tasks.chain import OPEN, End, Node
+from dumpwalk.coreclr.tasks.referrers import Reach, Referrers
+from dumpwalk.coreclr.tasks.task import Tasks
+from dumpwalk.coreclr.tasks.waits import TaskWait
+
+
+@dataclass(frozen=True)
+class EndLook:
+    """One end of a chain, and who leads to it where that was looked for."""
+
+    way: Tuple[Node, ...]
+    """From the task that the thread blocks on to the last method."""
+    end: End
+    reach: Optional[Reach] = None
+
+    @property
+    def nobody(self) -> bool:
+        """Nobody in the process is shown to be responsible for it any more."""
+        if self.end.kind == "cycle":
+            return self._proved
+        return self.reach is not None and self.reach.nobody
+
+    @property
+    def _proved(self) -> bool:
+        return all(node.grade == "proved" for node in self.way)
+
+    @property
+    def open_question(self) -> Optional[str]:
+        """What lacked to tell whether anybody is responsible; None where it was told."""
+        if self.end.kind in ("unread", "limit") or (self.end.kind == "cycle" and not self._proved):
+            return self.end.how
+        if self.reach is not None and not self.reach.holders and self.reach.lacks:
+            return "; ".join(self.reach.lacks)
+        return None
+
+
+class Judge:
+    """Looks at the ends of chains of one process, each end once."""
+
+    def __init__(self, tasks: Tasks, referrers: Referrers, waits: Mapping[int, TaskWait]) -> None:
+        self._tasks, self._referrers, self._waits = tasks, referrers, waits
+        self._known: Dict[int, Reach] = {}
+
+    def ends(self, chain: Node) -> List[EndLook]:
+        """The ends of a chain; what leads to the open ones is searched, as far as the bound allows."""
+        return [EndLook(way, end, self._reach(end, way)) for way, end in chain.ends()]
+
+    def _reach(self, end: End, way: Tuple[Node, ...]) -> Optional[Reach]:
+        if end.kind not in OPEN or end.address is None:
+            return None
+        key = end.lock or end.address
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= limits.ENDS_SEARCHED:
+                return Reach(lacks=[f"of {limits.ENDS_SEARCHED} ends it was searched who leads to them, of others not"])
+            ends = [end.address, *([end.lock, *self._waiters(end.lock)] if end.lock else [])]
+            members = frozenset(
+                task for one in ends if one != end.lock for task, _ in self._tasks.released_by(one)
+            ) | frozenset(node.address for node in way)
+            known = self._known[key] = self._referrers.reach(ends, members, self._blocked(members))
+        return known
+
+    def _waiters(self, semaphore: int) -> List[int]:
+        """Those who wait in the queue of a semaphore."""
+        found: List[int] = []
+        node = self._tasks.reference(semaphore, "m_asyncHead")
+        while node and node not in found and len(found) < limits.CONTINUATIONS:
+            found.append(node)
+            node = self._tasks.reference(node, "Next")
+        return found
+
+    def _blocked(self, members: FrozenSet[int]) -> FrozenSet[int]:
+        """Threads that go on only after members do."""
+        return frozenset(
+            index
+            for index, wait in self._waits.items()
+            if not wait.timed and wait.tasks and all(task.address in members for task in wait.tasks)
+        )
+
+
+def is_stuck(node: Node, looks: Mapping[int, bool]) -> bool:
+    """Whether a chain never goes on. `looks`: by the id of an End, whether nobody can complete it.
+
+    What waits for all of several is stuck with any of them, what waits for the first only with all.
+    """
+    if node.end is not None:
+        return looks.get(id(node.end), False)
+    stuck = [is_stuck(child, looks) for child in node.below]
+    if node.kind == "any":
+        return bool(stuck) and all(stuck) and not node.left_out
+    return any(stuck)

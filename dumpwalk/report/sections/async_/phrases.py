@@ -1,0 +1,26 @@
+"""Words of chains that text, Markdown and the page share."""
+
+from __future__ import annotations
+
+from dumpwalk.report.names import plural
+from dumpwalk.report.sections.async_.model import Async, AsyncChain
+
+_SAID = ("running", "posted", "queued", "over", "custom", "unread", "limit", "cycle")
+
+
+def ending(chain: AsyncChain) -> str:
+    """`waits for a timer of 1 h`; what leads to an end that somebody has to complete."""
+    end = chain.end
+    text = f"{'ends at' if end.kind in _SAID else 'waits for'} {end.what}"
+    if end.nobody:
+        text += ", which nothing leads to but the methods that wait for it"
+    elif end.held_by:
+        text += f"; {' and '.join(end.held_by[:2])} {'leads' if len(end.held_by) == 1 else 'lead'} to it"
+    return text
+
+
+def summary(value: Async) -> str:
+    """`49 chains of awaiting methods; threads block on 10 kinds of them`."""
+    blocked = sum(1 for chain in value.chains if chain.threads)
+    text = plural(value.total, "chain of awaiting methods", "chains of awaiting methods")
+    return f"{text}; threads block on {plural(blocked, 'kind')} of them" if blocked else text
