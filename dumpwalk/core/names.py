@@ -95,3 +95,8 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             parts.append([value, value])
     return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def hexadecimal(value: Optional[int]) -> Optional[str]:
+    """An address as the report writes it."""
+    return None if value is None else f"0x{value:x}"

@@ -9,7 +9,7 @@ from dumpwalk.coreclr.chain_names import name_by_chain
 from dumpwalk.coreclr.managed_frames import name_frames
 from dumpwalk.coreclr.runtime_view import read_runtime
 from dumpwalk.coreclr.unwinding.attach import attach
-from dumpwalk.engine.assemble import Frames
+from dumpwalk.engine.sections.threads import Frames
 from dumpwalk.report import model
 
 

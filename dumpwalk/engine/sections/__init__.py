@@ -1,6 +1,7 @@
 """From facts to sections of the report: one file each, named as the section's key in the JSON, that exports `MAKE`.
 
-Found by walking the folder. No decision is made here: what a section says stands in the facts.
+Found by walking the folder; what `Report` itself declares is called by engine/assemble.py. No decision is made here: what a
+section says stands in the facts.
 """
 
 from __future__ import annotations
