@@ -7,26 +7,31 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence
 
+import click
 import pytest
 
 from dumpwalk.core.memory import FileMemory
 from dumpwalk.dump.preflight import open_core
+from dumpwalk.errors import BadOutput, Usage
+from dumpwalk.front import commands
+from dumpwalk.front.command_line import CommandLine
 from tests.conftest import ROOT, unpack_core
 from tests.lldb_batch import answers, batch, load, settings_for
 from tests.real_cores import module_options
 
 CORES = {
-    "hang-self": 0.095,
-    "hang-self-kernel": 0.12,
+    "hang-self": 0.1,
     "managed/linux-x64-10.0.12-starvation": 0.025,
     "samples/linux-arm64-10.0.12-hang-sample": 0.02,
-    "macho/incident-arm64-10.0.9": 0.3,
+    "macho/incident-arm64-10.0.9": 0.4,
     "native-abba": 0.4,
-    "healthy": 0.1,
+    "native-three": 0.4,
+    "native-convoy-busy": 0.4,
 }
-"""Each with the most that its evidence core may have of its size: those of 3 to 30 MB have the fewest bytes that nobody reads."""
+"""Each with the most that its evidence core may have of its size: of those that were made small there is little that nobody
+reads. gcore wrote native-abba, the kernel native-three, createdump the others of Linux; nothing is stuck in the last."""
 
 
 class Made(NamedTuple):
@@ -40,8 +45,8 @@ class Made(NamedTuple):
     """The evidence core of the evidence core."""
 
 
-def _analyze(core: Path, name: str, *outputs: Path) -> Dict[str, Any]:
-    argv = [sys.executable, "-m", "dumpwalk", "analyze", str(core), "-f", "json", *module_options(name)]
+def _analyze(core: Path, name: str, *outputs: Path, options: Sequence[str] = ()) -> Dict[str, Any]:
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", str(core), "-f", "json", *module_options(name), *options]
     for output in outputs:
         argv += ["-o", str(output)]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -101,7 +106,7 @@ def test_it_is_small_and_every_byte_of_it_is_the_dumps(made: Any, name: str) -> 
     this = made(name)
     size = this.core.stat().st_size
     assert this.evidence.stat().st_size <= CORES[name] * size
-    assert this.packed.stat().st_size <= max(0.02 * size, 130_000)
+    assert this.packed.stat().st_size <= max(0.02 * size, 160_000)
     core, evidence = open_core(str(this.core)), open_core(str(this.evidence))
     assert [(s.start, s.end, s.writable, s.executable) for s in evidence.regions] == [
         (s.start, s.end, s.writable, s.executable) for s in core.segments if s.start < s.end
@@ -125,27 +130,26 @@ def test_one_that_is_made_of_it_holds_the_same(made: Any, name: str) -> None:
     assert made(name).again.read_bytes() == made(name).evidence.read_bytes()
 
 
-def _backtraces(cores: List[Path], settings: List[str]) -> List[List[str]]:
+def _backtraces(cores: Sequence[Path], settings: Sequence[str]) -> List[List[str]]:
     lines: List[str] = list(settings)
     for core in cores:
         lines += [load(core), "script print('=' * 20)", "bt all"]
     done = batch(lines, line="-")
     assert done.code == 0, done.errors
     pieces = done.output.split("=" * 20 + "\n")[1:]
-    return [
-        [line for line in piece.splitlines() if line.startswith(("*", " ")) and ".core" not in line] for piece in pieces
-    ]
+    return [[line for line in p.splitlines() if line.startswith(("*", " ")) and ".core" not in line] for p in pieces]
 
 
 @pytest.mark.images
-@pytest.mark.parametrize("name", ["hang-self", "macho/incident-arm64-10.0.9"])
-def test_lldb_shows_the_same_stacks_with_the_files_and_without(made: Any, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "files", "frames"),
+    [("hang-self", True, 519), ("hang-self", False, 63), ("macho/incident-arm64-10.0.9", True, 189)],
+)
+def test_lldb_shows_the_same_stacks_with_the_files_and_without(made: Any, name: str, files: bool, frames: int) -> None:
     this = made(name)
-    options = module_options(name)
-    settings = list(settings_for(name)) or [f'settings set target.exec-search-paths "{options[1]}"']
-    for before in (settings, []):
-        of, own = _backtraces([this.core, this.evidence], before)
-        assert of == own and sum("frame #" in line for line in of) > 50
+    settings = settings_for(name) or [f'settings set target.exec-search-paths "{module_options(name)[1]}"']
+    of, own = _backtraces([this.core, this.evidence], settings if files else [])
+    assert own == of and sum("frame #" in line for line in of) >= 0.9 * frames
 
 
 @pytest.mark.images
@@ -179,9 +183,6 @@ def test_a_cut_or_changed_one_says_so(made: Any, tmp_path: Path) -> None:
     for at in (24, size // 2, size - 1):  # a header, a word of memory, the last byte
         changed = open_core(str(_changed(this.evidence, tmp_path / "changed.core", at, b"\x99")))
         assert changed.evidence is not None and changed.evidence.changed is True, at
-    report = _analyze(tmp_path / "changed.core", "native-abba")
-    why = next(c["why"] for c in report["coverage"] if c["area"] == "evidence-core")
-    assert "changed after it was written" in why and report["dump"]["evidence"]["changed"] is True
     cut = tmp_path / "cut.core"
     cut.write_bytes(this.evidence.read_bytes()[: size // 2])
     assert open_core(str(cut)).truncated
@@ -189,34 +190,84 @@ def test_a_cut_or_changed_one_says_so(made: Any, tmp_path: Path) -> None:
     assert report["verdict"]["status"] != "none" and report["dump"]["truncated"] is True
 
 
-def test_a_healthy_ones_verdict_is_not_kept_when_it_is_changed(made: Any, tmp_path: Path) -> None:
-    this = made("healthy")
+def test_nothing_is_ruled_out_by_one_that_was_changed(made: Any, tmp_path: Path) -> None:
+    this = made("native-convoy-busy")
     assert this.after["verdict"]["status"] == "none"
     size = this.evidence.stat().st_size
-    report = _analyze(_changed(this.evidence, tmp_path / "changed.core", size - 1, b"\x99"), "healthy")
+    report = _analyze(_changed(this.evidence, tmp_path / "changed.core", size - 1, b"\x99"), this.name)
     assert (report["verdict"]["status"], report["verdict"]["kind"]) == ("inconclusive", "changed")
+    why = next(c["why"] for c in report["coverage"] if c["area"] == "evidence-core")
+    assert "changed after it was written" in why and report["dump"]["evidence"]["changed"] is True
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (("{core}", "{core}", "-o", "x.core"), 2, "made of one core"),
-        (("{core}", "-o", "{folder}/no/x.core"), 2, "cannot be written"),
-        (("{core}", "-o", "{core}"), 2, "would be overwritten"),
-        (("{text}", "-o", "{folder}/x.core.xz"), 1, "not a core"),
-    ],
-)
-def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(
-    tmp_path: Path, arguments: Tuple[str, ...], code: int, said: str
-) -> None:
-    text = tmp_path / "text"
+def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """Several cores, a folder that is not there, the core itself, what is no core."""
+    text, core = tmp_path / "text", tmp_path / "a.core"
     text.write_text("no core\n", encoding="utf-8")
-    core = tmp_path / "a.core"
     os.link(unpack_core("native-three"), core)
-    argv = [a.format(core=core, folder=tmp_path, text=text) for a in arguments]
-    done = subprocess.run(
-        [sys.executable, "-m", "dumpwalk", "analyze", *argv],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == code and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    place = CommandLine()
+    command = commands.find("analyze")
+    for cores, output, kind, said in (
+        ([core, core], tmp_path / "x.core", Usage, "made of one core"),
+        ([core], tmp_path / "no" / "x.core", BadOutput, "cannot be written"),
+        ([core], core, BadOutput, "would be overwritten"),
+        ([text], tmp_path / "x.core.xz", None, ""),
+    ):
+        argv = [*map(str, cores), "-o", str(output)]
+        context = click.Command("analyze", params=list(command.parameters)).make_context("analyze", argv)
+        place.display = context.params = {**context.params, "verbose": False}
+        if kind is None:
+            assert command.run(place, context.params) == 1
+        else:
+            with pytest.raises(kind, match=said):
+                command.run(place, context.params)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.core", "text"]
+
+
+SECRETS = (b"PATH=", b"HOME=", b"SHELL=", b"PWD=")
+
+
+def _writable_text(path: Path) -> bytes:
+    """The bytes of an evidence core's writable memory: what images hold is the same for every process."""
+    core = open_core(str(path))
+    memory = FileMemory(core.file, core.segments)
+    held = [memory.read(s.start, s.file_size) or b"" for s in core.segments if s.writable and s.file_size]
+    memory.close()
+    return b"\0".join(held)
+
+
+@pytest.mark.images
+def test_redacted_it_has_no_environment_no_command_line_and_the_same_answer(made: Any, tmp_path: Path) -> None:
+    name = "managed/linux-x64-10.0.12-starvation"
+    this = made(name)
+    hidden, again = tmp_path / "hidden.core", tmp_path / "again.core"
+    _analyze(this.evidence, name, hidden, options=("--redact",))
+    report = _analyze(hidden, name, again, options=("--redact",))
+    assert report["dump"]["evidence"]["redacted"] is True and report["dump"]["evidence"]["changed"] is False
+    before, after = _writable_text(this.evidence), _writable_text(hidden)
+    assert len(before) == len(after) and any(word in before for word in SECRETS)
+    assert not any(word in after for word in SECRETS)
+    told = this.evidence.read_bytes()
+    arguments = told[told.index(b"ManagedHangs.dll\0") - 80 :][:80] if b"ManagedHangs.dll\0" in told else b""
+    assert arguments and b"starvation" in before and b"starvation" not in after
+    plain, shown = _plain(this.before), _plain(report)
+    for key in ("verdict", "threads", "findings", "locks", "wait_graph", "thread_pool", "movement"):
+        assert shown[key] == plain[key], key  # no home folder and no host is named in this one
+    assert again.read_bytes() == hidden.read_bytes()
+
+
+def test_text_is_overwritten_and_addresses_and_names_are_not() -> None:
+    from dumpwalk.core.corefile import Segment
+    from dumpwalk.core.text_words import addresses_of, without_text
+
+    address = 0x5555_5555_5555  # six printable bytes
+    is_address = addresses_of([Segment(0x5555_5555_0000, 0x5555_5556_0000, 0, 0)])
+    secret, wide = b"hunter2-hunter2!", "hunter2".encode("utf-16-le")
+    data = secret + address.to_bytes(8, "little") + wide + b"\0\0" + b"name-name" + bytes(7) + b"abc\0\0\0\0\0"
+    kept = 0x1000 + data.index(b"name-name")
+    found = without_text(data, 0x1000, is_address, lambda at: kept <= at < kept + 16)
+    assert (
+        found
+        == b"x" * 16 + address.to_bytes(8, "little") + b"x\0" * 7 + b"\0\0" + b"name-name" + bytes(7) + b"abc\0\0\0\0\0"
+    )
+    assert without_text(bytes(64), 0x1000, is_address) == bytes(64)

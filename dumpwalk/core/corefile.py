@@ -160,6 +160,8 @@ class CoreFile:
     """Set where the file is an evidence core."""
     live: Optional[LiveLook] = None
     """Set where this is a live process as it stood for a moment, and not a file of somebody else's."""
+    strings_start: Optional[int] = None
+    """Linux: where on the main thread's stack a program's arguments and environment begin; up to the end of that mapping."""
     parts_of: Tuple[Segment, ...] = ()
     """Of an evidence core: the segments of the dump that it was made of, whose parts `segments` are."""
 

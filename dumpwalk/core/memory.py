@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from typing import Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Union
 
 from dumpwalk.core.corefile import Segment
 
@@ -83,6 +83,19 @@ def for_search(memory: Memory) -> Memory:
     through `memory` before it is believed: only so is it kept (core/recording.py)."""
     other = getattr(memory, "for_search", None)
     found: Memory = other() if other is not None else memory
+    return found
+
+
+def read_around(memory: Memory, address: int, size: int) -> Optional[bytes]:
+    """The same as `read`, for who takes small parts of it and says which (`marker`): a page that is read once for all."""
+    other = getattr(memory, "read_around", None)
+    found: Optional[bytes] = other(address, size) if other is not None else memory.read(address, size)
+    return found
+
+
+def marker(memory: Memory) -> Optional[Callable[[int, int], None]]:
+    """What is to be told (address, size) of the parts of `read_around` that are used; None where nobody wants to know."""
+    found: Optional[Callable[[int, int], None]] = getattr(memory, "mark", None)
     return found
 
 

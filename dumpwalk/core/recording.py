@@ -6,7 +6,7 @@ A recording tells nothing of what a reader made of the bytes. Sweeps over much o
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import Segment
@@ -14,6 +14,8 @@ from dumpwalk.core.memory import Extent, Memory, captured_run, filled_runs, for_
 
 PAGE = 0x1000
 _SHIFT = 12
+_NAMED = 1024
+"""Bytes of a read that may be for a name; longer ones are of stacks, tables and pages, whatever stands in them."""
 
 Watch = Callable[[Memory], Memory]
 """Puts a recording between a reader and the memory that it reads."""
@@ -25,10 +27,16 @@ def unwatched(memory: Memory) -> Memory:
 
 
 class Recording:
-    """Pages that were read. Bounded: what is read beyond limits.EVIDENCE_BYTES is not noted, and `full` says so."""
+    """Pages that were read. Bounded: what is read beyond limits.EVIDENCE_BYTES is not noted, and `full` says so.
 
-    def __init__(self) -> None:
+    With `exact` the words of short reads are noted too: what else stands in their pages was nobody's business.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
         self._pages: Set[int] = set()
+        self._words: Dict[int, int] = {}
+        """Page to a bit for each of its 512 words."""
         self._room = limits.EVIDENCE_BYTES >> _SHIFT
         self.full = False
 
@@ -38,6 +46,26 @@ class Recording:
 
     def note(self, address: int, size: int) -> None:
         """These bytes were read."""
+        self.keep(address, size)
+        if self.exact and size <= _NAMED:
+            self.mark(address, size)
+
+    def mark(self, address: int, size: int) -> None:
+        """These bytes, of pages that are noted, were read for what they say."""
+        word, last = address >> 3, (address + size - 1) >> 3
+        while word <= last:
+            page = word >> 9
+            stop = min(last, (page << 9) + 511)
+            bits = ((1 << (stop - word + 1)) - 1) << (word & 511)
+            self._words[page] = self._words.get(page, 0) | bits
+            word = stop + 1
+
+    def marked(self, address: int) -> bool:
+        """Was the word that holds this address read, and not only its page?"""
+        return bool(self._words.get(address >> _SHIFT, 0) >> ((address >> 3) & 511) & 1)
+
+    def keep(self, address: int, size: int) -> None:
+        """The pages of these bytes shall be kept."""
         first, last = address >> _SHIFT, (address + size - 1) >> _SHIFT
         if first == last:
             if first not in self._pages:
@@ -75,6 +103,18 @@ class RecordingMemory:
         data = self._memory.read(address, size)
         if data is not None:
             self._recording.note(address, size)
+        return data
+
+    @property
+    def mark(self) -> Optional[Callable[[int, int], None]]:
+        """See core.memory.marker."""
+        return self._recording.mark if self._recording.exact else None
+
+    def read_around(self, address: int, size: int) -> Optional[bytes]:
+        """See the function of this name."""
+        data = self._memory.read(address, size)
+        if data is not None:
+            self._recording.keep(address, size)
         return data
 
     def extent(self, address: int) -> Optional[Extent]:

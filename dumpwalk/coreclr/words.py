@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from dumpwalk.core.memory import Memory, for_search, is_captured
+from dumpwalk.core.memory import Memory, for_search, is_captured, marker, read_around
 
 _PAGE = 0x1000
 _PAGES_KEPT = 8192
@@ -48,15 +48,22 @@ class Words:
         self._memory = memory
         self._source = source
         self._pages: Dict[int, Optional[bytes]] = {}
+        self._mark = marker(memory)
 
     def take(self, address: int, size: int, what: str = "memory") -> bytes:
         """`size` bytes; `what` names them in the reason."""
+        data = self._bytes(address, size, what)
+        if self._mark is not None:
+            self._mark(address, size)
+        return data
+
+    def _bytes(self, address: int, size: int, what: str) -> bytes:
         at = address & 0xFFF
         if 0 < size <= _PAGE - at:
             page = self._page(address - at)
             if page is not None:
                 return page[at : at + size]
-        data = self._memory.read(address, size) if size > 0 and 0 < address < _TOP else None
+        data = read_around(self._memory, address, size) if size > 0 and 0 < address < _TOP else None
         if data is None:
             raise NotRead(f"{what} at 0x{address:x} is not in the {self._source}")
         return data
@@ -67,7 +74,7 @@ class Words:
         except KeyError:
             if len(self._pages) >= _PAGES_KEPT:
                 self._pages.clear()
-            page = self._memory.read(start, _PAGE) if 0 < start < _TOP else None
+            page = read_around(self._memory, start, _PAGE) if 0 < start < _TOP else None
             self._pages[start] = page
             return page
 
@@ -133,13 +140,16 @@ class Words:
         while left > 0:
             size = min(left, _PAGE - (at & 0xFFF))
             try:
-                data = self.take(at, size, what)
+                data = self._bytes(at, size, what)
             except NotRead:
                 data = self._bytewise(at, size, what)
             end = data.find(b"\0")
             if end >= 0:
                 parts.append(data[:end])
-                return b"".join(parts)
+                found = b"".join(parts)
+                if self._mark is not None:
+                    self._mark(address, len(found) + 1)
+                return found
             parts.append(data)
             at, left = at + size, left - size
         raise NotRead(f"{what} at 0x{address:x} does not end within {most} bytes")
@@ -148,5 +158,5 @@ class Words:
         """Up to the NUL, where the captured run ends before the page does."""
         data = b""
         while len(data) < size and not data.endswith(b"\0"):
-            data += self.take(address + len(data), 1, what)
+            data += self._bytes(address + len(data), 1, what)
         return data

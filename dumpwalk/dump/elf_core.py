@@ -115,6 +115,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch
         pac_mask=told.pac_mask,
         files_damaged=told.files_damaged,
         damage=tuple(damage),
+        strings_start=min((told.auxv[k] for k in elf_notes.AT_STRINGS if told.auxv.get(k)), default=None),
         evidence=evidence,
         parts_of=lay_out(_wholes(loads))[0] if evidence is not None else (),
     )

@@ -30,6 +30,8 @@ NT_ARM_PAC_MASK = 0x406
 NT_ARM_TLS = 0x401
 
 AT_SYSINFO_EHDR = 33
+AT_STRINGS = (15, 25, 31)
+"""AT_PLATFORM, AT_RANDOM, AT_EXECFN: addresses among the strings of the initial stack (fs/binfmt_elf.c, create_elf_tables)."""
 
 _PRSTATUS_REGISTERS = 112
 """elf_prstatus: 12 bytes of signal numbers, pr_cursig at 12, pr_pid at 32, four times at 48, registers from 112."""

@@ -10,7 +10,7 @@ import struct
 from typing import Optional, Set
 
 from dumpwalk import limits
-from dumpwalk.core.memory import Memory, read_u64, read_words
+from dumpwalk.core.memory import Memory, for_search, read_u64, read_words
 from dumpwalk.core.process import Process
 from dumpwalk.images.elf import PT_DYNAMIC, bias
 from dumpwalk.images.elf_memory import program_headers
@@ -68,7 +68,10 @@ def _follow(memory: Memory, debug: int) -> int:
 
 def _text(memory: Memory, address: int) -> None:
     """A name, read to its NUL."""
+    tried = for_search(memory)
     for at in range(address, address + _NAME, 64):
-        data = memory.read(at, 64) or memory.read(at, 1)
-        if data is None or b"\0" in data:
+        data = tried.read(at, 64) or tried.read(at, 1)
+        size = len(data) if data is not None else 0
+        end = data.find(b"\0") if data is not None else -1
+        if data is None or memory.read(at, end + 1 if end >= 0 else size) is None or end >= 0:
             return

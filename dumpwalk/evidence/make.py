@@ -12,12 +12,13 @@ from dumpwalk import __version__, limits
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Finding
 from dumpwalk.core.corefile import TRACES, CoreFile, EvidenceOf
-from dumpwalk.core.memory import Memory
+from dumpwalk.core.memory import Memory, for_search
 from dumpwalk.core.process import Process
 from dumpwalk.core.recording import Recording
 from dumpwalk.dump import elf_writer, macho_writer
 from dumpwalk.dump.kept_memory import Content, flags_of
 from dumpwalk.errors import BadOutput
+from dumpwalk.evidence.redact import Redaction, redacted
 from dumpwalk.evidence.surroundings import keep
 
 _PRESET = 0
@@ -44,7 +45,7 @@ class Keeper:
 
     def __init__(self, wanted: Sequence[Wanted]) -> None:
         self._wanted = tuple(wanted)
-        self._recording = Recording()
+        self._recording = Recording(exact=any(one.redacted for one in self._wanted))
 
     def watch(self, memory: Memory) -> Memory:
         """What the process's memory is to be read through (core/recording.py)."""
@@ -62,7 +63,7 @@ def make(facts: Facts, findings: Sequence[Finding], recording: Recording, wanted
     searched = (TRACES,) if facts.traces is not None and facts.traces.complete else ()
     if core is None:
         raise NoEvidence("An evidence core is made of a core's file, and this process has none that could be read.")
-    if core.evidence is None:
+    if core.evidence is None or recording.exact:
         keep(facts, findings, recording)
     for one in wanted:
         try:
@@ -77,6 +78,8 @@ def make(facts: Facts, findings: Sequence[Finding], recording: Recording, wanted
 def _write(core: CoreFile, process: Process, recording: Recording, searched: Tuple[str, ...], wanted: Wanted) -> None:
     with open(_plain(wanted), "x+b") as stream:
         content = _content(core, process, recording, searched)
+        if wanted.redacted:
+            content = _redacted(content, process, recording)
         if core.format == "elf":
             elf_writer.write(stream, content, elf_writer.system_of(core))
         else:
@@ -93,15 +96,21 @@ def _plain(wanted: Wanted) -> str:
 
 def _content(core: CoreFile, process: Process, recording: Recording, searched: Tuple[str, ...]) -> Content:
     notes = elf_writer.notes_of(core) if core.format == "elf" else macho_writer.commands_of(core).notes
+    memory = for_search(process.memory)  # to write it is not to read it
     if core.evidence is not None:  # one that is made of another holds the same
         kept = [(s.start, s.start + s.file_size) for s in core.segments if s.file_size]
         told = replace(core.evidence, changed=core.evidence.changed is True)
         wholes = [replace(region, file_size=region.end - region.start) for region in core.regions]
-        return Content(core.arch, notes, wholes, process.memory, kept, told)
-    content = Content(
-        core.arch, notes, core.segments, process.memory, recording.runs(), _told(core, recording, searched)
-    )
+        return Content(core.arch, notes, wholes, memory, kept, told)
+    content = Content(core.arch, notes, core.segments, memory, recording.runs(), _told(core, recording, searched))
     return replace(content, told=replace(content.told, kept_bytes=sum(part.held for part in content.parts())))
+
+
+def _redacted(content: Content, process: Process, recording: Recording) -> Content:
+    """Words that stay are those that this very analysis read."""
+    change = Redaction(process, recording)
+    told = replace(content.told, redacted=True)
+    return replace(content, notes=redacted(content.notes), change=change, told=told)
 
 
 def _told(core: CoreFile, recording: Recording, searched: Tuple[str, ...]) -> EvidenceOf:

@@ -79,14 +79,14 @@ def _code(recording: Recording, frames: Sequence[Frame], seen: Set[int]) -> None
     for frame in frames:
         if frame.pc not in seen:
             seen.add(frame.pc)
-            recording.note(max(frame.pc - _CODE, 0), 2 * _CODE)
+            recording.keep(max(frame.pc - _CODE, 0), 2 * _CODE)
 
 
 def _small_images(process: Process, recording: Recording) -> None:
     """Images that are no file: the vdso, which no file can stand for."""
     for module in process.modules:
         if module.name.startswith("[") and module.base is not None and module.end is not None:
-            recording.note(module.base, min(module.end - module.base, limits.EVIDENCE_STACK_BYTES))
+            recording.keep(module.base, min(module.end - module.base, limits.EVIDENCE_STACK_BYTES))
 
 
 def _stack(process: Process, thread: Thread, recording: Recording) -> None:
@@ -97,9 +97,9 @@ def _stack(process: Process, thread: Thread, recording: Recording) -> None:
         return
     low = max(sp - RED_ZONE, run[0])
     high = min(run[1], sp + limits.EVIDENCE_STACK_BYTES)
-    recording.note(low, high - low)
+    recording.keep(low, high - low)
     for place in _deeper(thread.frames(), high):
-        recording.note(place - _FRAME, 2 * _FRAME)
+        recording.keep(place - _FRAME, 2 * _FRAME)
 
 
 def _deeper(frames: Sequence[Frame], depth: int) -> Iterator[int]:

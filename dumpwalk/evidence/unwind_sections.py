@@ -24,7 +24,7 @@ def keep_unwind_sections(process: Process, recording: Recording) -> None:
     bases = {f.module.base for t in process.threads for f in t.frames() if f.module is not None}
     for base in sorted(b for b in bases if b is not None):
         for start, size in _sections(process.memory, base):
-            recording.note(start, min(size, limits.EVIDENCE_UNWIND_BYTES))
+            recording.keep(start, min(size, limits.EVIDENCE_UNWIND_BYTES))
 
 
 def _sections(memory: Memory, base: int) -> Iterator[Tuple[int, int]]:

@@ -184,7 +184,8 @@ def _string(memory: Memory, address: int) -> Optional[str]:
     found = captured_run(memory, address)
     if found is None:
         return None
-    raw = memory.read(address, min(4096, found[1] - address)) or b""
+    raw = for_search(memory).read(address, min(4096, found[1] - address)) or b""
+    memory.read(address, min(raw.find(b"\0") % 4096 + 1, len(raw)))  # the string alone: others stand behind it
     return _text(raw.split(b"\0")[0]) or None
 
 

@@ -20,6 +20,7 @@ from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import CacheLook, PoolLook, ThreadLook
 from dumpwalk.analysis.step import Step
 from dumpwalk.core.process import Thread
+from dumpwalk.core.text_words import IsAddress, addresses_of, without_text
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.words import Unknown
 
@@ -57,28 +58,38 @@ class Movement:
 
 
 def _look(known: Gathered) -> Movement:
-    marks = [_mark(known, thread) for thread in known.process.threads]
+    is_address = addresses_of(known.process.regions)
+    marks = [_mark(known, thread, is_address) for thread in known.process.threads]
     return Movement(tuple(marks), (*_cache_counters(known), *_pool_clock(known)))
 
 
-def _mark(known: Gathered, thread: Thread) -> Mark:
+def _mark(known: Gathered, thread: Thread, is_address: IsAddress) -> Mark:
     arch = known.process.arch
     values = [thread.registers.get(name) for name in (arch.pc, arch.sp, *arch.callee_saved)]
     registers = None
     if values[0] is not None and values[1] is not None:
         registers = _digest(struct.pack(f"<{len(values)}Q", *((v or 0) & (1 << 64) - 1 for v in values)))
-    return Mark(thread, registers, _stack(known, values[1]))
+    return Mark(thread, registers, _stack(known, values[1], is_address))
 
 
-def _stack(known: Gathered, pointer: Optional[int]) -> Optional[str]:
-    """Less of it near the end of a stack, or of what the dump holds: as much in both looks, where nothing moved."""
+def _stack(known: Gathered, pointer: Optional[int], is_address: IsAddress) -> Optional[str]:
+    """Less of it near the end of a stack, or of what the dump holds: as much in both looks, where nothing moved. Text does not
+    count: a redacted evidence core has none."""
     size = limits.MARKED_STACK_BYTES
     while pointer is not None and size >= _LEAST:
         words = known.process.memory.read(pointer, size)
         if words is not None:
-            return _digest(words)
+            words = words[: _before_strings(known, pointer)]
+            return _digest(without_text(words, pointer, is_address))
         size //= 2
     return None
+
+
+def _before_strings(known: Gathered, pointer: int) -> Optional[int]:
+    """Bytes above a stack pointer that are no arguments or environment of the program; None where there is no end to them."""
+    core = known.process.corefile
+    start = core.strings_start if core is not None else None
+    return start - pointer if start is not None and start > pointer else None
 
 
 def _digest(data: bytes) -> str:

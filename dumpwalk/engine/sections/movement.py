@@ -37,7 +37,10 @@ def _taken(facts: Facts) -> Tuple[Optional[str], Optional[str]]:
         return None, None
     if core.evidence is not None:
         taken = core.evidence.taken_us
-        return (iso(taken / 1e6), model.FILE_TIME) if taken else (None, None)
+        try:
+            return (iso(taken / 1e6), model.FILE_TIME) if taken else (None, None)
+        except (OSError, ValueError, OverflowError):
+            return None, None
     try:
         return iso(os.stat(core.path).st_mtime), model.FILE_TIME
     except (OSError, ValueError, OverflowError):
