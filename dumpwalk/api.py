@@ -13,7 +13,7 @@ from dumpwalk.errors import NoLldb, as_error
 from dumpwalk.report.model import FailedCore, Report
 
 if TYPE_CHECKING:
-    from dumpwalk.evidence.make import Wanted
+    from dumpwalk.evidence.wanted import Wanted
 
 
 def analyze(core: Any, modules: Sequence[str] = ()) -> Report:
@@ -51,7 +51,7 @@ def analyze_target(
     """The report of an SBTarget's process, without loading it again. `progress` may raise to stop the work."""
     from dumpwalk.debugger.target import name_of, process_of_target
     from dumpwalk.engine.run import analyze_process
-    from dumpwalk.evidence.make import Keeper
+    from dumpwalk.evidence.keeper import Keeper
 
     def check() -> None:
         progress("reading the process's memory")

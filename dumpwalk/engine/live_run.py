@@ -13,7 +13,7 @@ from dumpwalk.core.corefile import LiveLook
 from dumpwalk.core.memory import Memory
 from dumpwalk.engine.run import Options, Progress, report_of
 from dumpwalk.errors import DumpwalkError
-from dumpwalk.evidence.make import Keeper
+from dumpwalk.evidence.keeper import Keeper
 from dumpwalk.live.rounds import Round, rounds
 from dumpwalk.live.target import NoSuchProcess
 from dumpwalk.report.model import Report

@@ -19,7 +19,8 @@ from dumpwalk.detectors.detector import run_all
 from dumpwalk.engine.assemble import assemble
 from dumpwalk.engine.held import with_held
 from dumpwalk.engine.verdict import decide
-from dumpwalk.evidence.make import Keeper, Wanted
+from dumpwalk.evidence.keeper import Keeper
+from dumpwalk.evidence.wanted import Wanted
 from dumpwalk.report.model import Report
 
 Progress = Callable[[str], None]

@@ -6,13 +6,13 @@ import lzma
 import os
 import shutil
 from dataclasses import replace
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from dumpwalk import __version__, limits
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Finding
 from dumpwalk.core.corefile import TRACES, CoreFile, EvidenceOf
-from dumpwalk.core.memory import Memory, for_search
+from dumpwalk.core.memory import for_search
 from dumpwalk.core.process import Process
 from dumpwalk.core.recording import Recording
 from dumpwalk.dump import elf_writer, macho_writer
@@ -20,41 +20,16 @@ from dumpwalk.dump.kept_memory import Content, flags_of
 from dumpwalk.errors import BadOutput
 from dumpwalk.evidence.redact import Redaction, redacted
 from dumpwalk.evidence.surroundings import keep
+from dumpwalk.evidence.wanted import Wanted
 
 _PRESET = 0
 """Of xz: what 6 gains is a tenth of the file, for six times the time."""
-
-
-class Wanted(NamedTuple):
-    """Plain data: it goes to a child process."""
-
-    path: str
-    """A file that is not there yet."""
-    compressed: bool
-    redacted: bool
 
 
 class NoEvidence(BadOutput):
     """There is nothing to make an evidence core of."""
 
     help_text = "Make it on the command line, from the core's own file: dumpwalk analyze CORE -o evidence.core."
-
-
-class Keeper:
-    """Records one analysis and writes what is wanted of it. Without anything wanted nothing is recorded."""
-
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
-        self._wanted = tuple(wanted)
-        self._recording = Recording(exact=any(one.redacted for one in self._wanted))
-
-    def watch(self, memory: Memory) -> Memory:
-        """What the process's memory is to be read through (core/recording.py)."""
-        return self._recording.watch(memory) if self._wanted else memory
-
-    def write(self, facts: Facts, findings: Sequence[Finding]) -> None:
-        """Once all is read that the report tells. Raises BadOutput."""
-        if self._wanted:
-            make(facts, findings, self._recording, self._wanted)
 
 
 def make(facts: Facts, findings: Sequence[Finding], recording: Recording, wanted: Sequence[Wanted]) -> None:

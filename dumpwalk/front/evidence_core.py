@@ -15,7 +15,7 @@ from dumpwalk.front.output import EVIDENCE
 def planned(place: Place, targets: Sequence[Tuple[str, str]], cores: Sequence[str], options: Options) -> Iterator[None]:
     """Asks for the evidence cores among the targets (`options["evidence"]`), and puts them in their places after the `with`
     block; what is left of them when it fails is removed. Raises Usage for several cores, BadOutput."""
-    from dumpwalk.evidence.make import Wanted
+    from dumpwalk.evidence.wanted import Wanted
 
     files = [file for file, kind in targets if kind == EVIDENCE]
     if files and len(cores) > 1:

@@ -24,7 +24,7 @@ class Task(NamedTuple):
     pid: int = 0
     """A live process instead of a core, where it is not 0."""
     evidence: Tuple[Tuple[str, bool, bool], ...] = ()
-    """Evidence cores to write beside the report (evidence/make.py Wanted): absolute path, compressed, redacted."""
+    """Evidence cores to write beside the report (evidence/wanted.py): absolute path, compressed, redacted."""
     file: str = ""
     """Where the core lies, when that is not at `path`: a copy on another machine."""
 

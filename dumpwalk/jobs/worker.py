@@ -25,7 +25,7 @@ from dumpwalk.debugger.open import opened
 from dumpwalk.debugger.other_python import package_parent
 from dumpwalk.engine.run import Options, analyze_core
 from dumpwalk.errors import DebuggerFailed, DumpwalkError
-from dumpwalk.evidence.make import Wanted
+from dumpwalk.evidence.wanted import Wanted
 from dumpwalk.jobs import memory_bound
 from dumpwalk.jobs.job import Job
 from dumpwalk.report.json_format import to_wire
