@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dumpwalk import explanations  # noqa: E402  (the path above makes it importable)
 from dumpwalk.coreclr import layouts  # noqa: E402
+from dumpwalk.detectors import hang_patterns  # noqa: E402
 from dumpwalk.detectors.detector import all_detectors  # noqa: E402
 
 STATUSES: Dict[str, str] = {
@@ -41,6 +42,13 @@ FINDINGS_HEAD = """# Finding kinds
 `dumpwalk explain KIND` prints the same texts. The verdict is that of the most important finding: hang before suspicious,
 suspicious before inconclusive, inconclusive before none; within one status in the order of the table. Notes never decide
 the verdict.
+"""
+PICTURES_HEAD = """## Known pictures
+
+The rows of dumpwalk/detectors/hang_patterns.py, of which [runtime-pattern](#runtime-pattern) and [not-a-hang](#not-a-hang) tell.
+`a <- b`: b stands a few frames further out; `a <- ... b`: anywhere further out. A name that ends in * stands for all that begin
+so. Numbers are issues and pull requests of dotnet/runtime. GC suspensions, lost wake-ups, deadlocks and what is wrong in the
+dispatch cache have detectors of their own, which read memory.
 """
 LAYOUTS_HEAD = """# Layouts of the runtime's structures
 
@@ -87,7 +95,26 @@ def findings() -> str:
     rows = ["| kind | verdict (exit code) | what it is |", "| --- | --- | --- |"]
     rows += [f"| [{k}](#{k}) | {STATUSES[k]} | {first_sentence(k)} |" for k in kinds()]
     texts = [demoted(explanations.text(kind)) for kind in kinds()]
-    return "\n".join([FINDINGS_HEAD, *rows, "", "\n".join(texts)])
+    return "\n".join([FINDINGS_HEAD, *rows, "", "\n".join(texts), *pictures()])
+
+
+def pictures() -> List[str]:
+    """The table of hang_patterns.py."""
+    head = ("picture", "what stands on the stacks", "resembles", "fires in, and stays silent in")
+    rows = [PICTURES_HEAD, f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+    for row in hang_patterns.PATTERNS:
+        roles = "; ".join(f"{role.does}: {' <- '.join(_group(group) for group in role.frames)}" for role in row.roles)
+        title = f"**{row.key}**: {row.title}" + (f" ({row.headline})" if row.headline else "")
+        issues = ", ".join(one if "#" in one else f"#{one}" for one in row.resembles)
+        rows.append(f"| {title} | {roles} | {issues} | {row.fixture} |")
+    return [*rows, ""]
+
+
+def _group(group: Sequence[str]) -> str:
+    names = [f"`{name}`" for name in group if name != hang_patterns.FAR]
+    return ("... " if group[0] == hang_patterns.FAR else "") + (
+        names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    )
 
 
 def demoted(text: str) -> str:

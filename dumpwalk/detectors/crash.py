@@ -14,8 +14,6 @@ from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 
 KIND = "crash"
-_SHOWN = 8
-"""Frames of the crashed thread that the first screen shows; all are in its stack below."""
 
 
 def detect(facts: Facts) -> List[Finding]:
@@ -39,26 +37,15 @@ def detect(facts: Facts) -> List[Finding]:
             evidence=(Evidence(line, None, str(core.crash_signal), "the core's notes", "corroborated"),),
             repro=(f"thread select {thread.index}", "thread info") if thread and thread.in_debugger else (),
             status="none",
-            summary=(f"{line[0].upper()}{line[1:]}.", *_stack(thread)),
+            summary=(f"{line[0].upper()}{line[1:]}.", *(wording.stack_line(facts, thread.index) if thread else ())),
             actors=(Actor(thread.index, "crashed"),) if thread else (),
         )
     ]
 
 
-def _names(thread: Optional[Thread]) -> List[str]:
-    """The innermost functions of its stack, a module's name where a frame has none."""
-    frames = thread.frames()[:_SHOWN] if thread is not None else []
-    return [plain(f.function) if f.function else (f.module.name if f.module else f"0x{f.pc:x}") for f in frames]
-
-
 def _where(thread: Optional[Thread]) -> str:
     own = first_own_frame(thread.frames()) if thread is not None else None
     return f" in {plain(own.function)}" if own is not None and own.function else ""
-
-
-def _stack(thread: Optional[Thread]) -> List[str]:
-    names = _names(thread)
-    return [f"Its stack: {' <- '.join(names)}."] if names else []
 
 
 DETECTOR = Detector(

@@ -70,6 +70,8 @@ def detect(facts: Facts) -> List[Finding]:
         if wait is not None:
             how = f"{wait.call.how}; its Thread says cooperative mode, in which a suspension waits for it"
             evidence.append(Evidence(f"thread {thread.index} is in a system call", None, None, how, "proved"))
+    for thread in [t for t in open_ones if t not in blocked][:_SHOWN]:
+        summary += _why(facts, thread)
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"
         summary.append(f"{wording.thread_words(waiting).capitalize()} {verb} for it to end.")
@@ -114,6 +116,20 @@ def detect(facts: Facts) -> List[Finding]:
             signature_parts=("suspension", *places) if places or not proved else (),
         )
     ]
+
+
+def _why(facts: Facts, thread: Thread) -> List[str]:
+    """What keeps a thread in cooperative mode that is in no system call that may last: a lock of the runtime, or its own code."""
+    wait = facts.wait_of(thread)
+    if wait is None:
+        return []
+    if wait.lock is not None:
+        lock = facts.lock_at(wait.lock.address)
+        label = lock.label if lock is not None else f"lock 0x{wait.lock.address:x}"
+        return [f"{wording.person(facts, thread)} waits for {label} in that mode{wording.place(facts, thread)}."]
+    if wait.call.inside is False:
+        return [f"{wording.person(facts, thread)} is running{wording.place(facts, thread)}."]
+    return []
 
 
 def _blocked(facts: Facts, thread: Thread) -> bool:

@@ -19,6 +19,8 @@ from dumpwalk.locks.state import Word
 from dumpwalk.locks.waits import Wait
 
 Candidate = TypeVar("Candidate")
+_STACK_SHOWN = 8
+"""Frames of a thread that the first screen shows; all are in its stack below."""
 
 
 def bucket_words(buckets: Iterable[int]) -> str:
@@ -119,6 +121,14 @@ def place(facts: Facts, thread: Thread) -> str:
         return f", in {own}"
     frame = first_own_frame(thread.frames())
     return f", in {plain(frame.function)}" if frame is not None and frame.function else ""
+
+
+def stack_line(facts: Facts, index: int) -> List[str]:
+    """`Its stack: a <- b <- libc.so.6.`: the innermost functions of a thread, a module's name where a frame has none."""
+    thread = next((t for t in facts.process.threads if t.index == index), None)
+    frames = thread.frames()[:_STACK_SHOWN] if thread is not None else []
+    names = [plain(f.function) if f.function else (f.module.name if f.module else f"0x{f.pc:x}") for f in frames]
+    return [f"Its stack: {' <- '.join(names)}."] if names else []
 
 
 def word_evidence(word: Word, what: str, how: str, grade: Grade = "proved") -> Evidence:

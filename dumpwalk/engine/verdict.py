@@ -38,15 +38,28 @@ _SCOPE = "nothing stuck in native locks, managed locks and the dispatch cache"
 _SCOPE_NATIVE = "nothing stuck in native locks; the process has no .NET runtime"
 
 
+_FIRST = ("crash", "not-a-hang")
+"""Kinds that say why the process stands where nothing hangs: told before everything, and never as "nothing stuck"."""
+
+
 def decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:
     """The verdict; never "none" where something that was needed could not be read. A crash is said first where no hang is."""
     verdict = _decide(facts, findings)
-    crash = next((f for f in findings if f.kind == "crash"), None)
-    if crash is None or verdict.status in ("hang", "suspicious"):
+    first = next((f for kind in _FIRST for f in findings if f.kind == kind), None)
+    if first is None or verdict.status in ("hang", "suspicious"):
         return verdict
-    said = crash.observed[0].split(" received ", 1)
-    what = f"{said[0][0].lower()}{said[0][1:]} received {said[1]}" if len(said) == 2 else crash.observed[0]
-    return replace(verdict, headline=f"CRASH, not a hang: {what} {verdict.headline}")
+    headline = _first_headline(first)
+    if verdict.status != "none":
+        return replace(verdict, headline=f"{headline} {verdict.headline}")
+    return _verdict("none", first.kind, first.sentence or first.title, headline, first)
+
+
+def _first_headline(finding: Finding) -> str:
+    if finding.kind != "crash":
+        return finding.title
+    said = finding.observed[0].split(" received ", 1)
+    what = f"{said[0][0].lower()}{said[0][1:]} received {said[1]}" if len(said) == 2 else finding.observed[0]
+    return f"CRASH, not a hang: {what}"
 
 
 def _decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:

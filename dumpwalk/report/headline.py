@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Tuple
 
 from dumpwalk.report.model import Report
@@ -12,14 +13,15 @@ STATUS_WORDS = {
     "inconclusive": "INCONCLUSIVE",
     "none": "NOTHING STUCK",
 }
-CRASH = "CRASH, "
-"""How the headline of a dump begins that a crash made and that shows no hang."""
+_NO_HANG = re.compile(r"([A-Z][A-Z ]+), (?=not a hang)")
+"""How the headline of a dump begins that shows no hang: `CRASH, not a hang: ...`, `DEBUGGER STOP, not a hang ...`."""
 
 
 def headline(report: Report) -> Tuple[str, str, bool]:
-    """(the word in capitals, the headline after it, whether that is CRASH and not the verdict's own)."""
+    """(the word in capitals, the headline after it, whether that is CRASH or the like and not the verdict's own)."""
     verdict = report.verdict
     text = verdict.headline or verdict.sentence
-    if text.startswith(CRASH):
-        return CRASH.rstrip(", "), text[len(CRASH) :], True
+    other = _NO_HANG.match(text)
+    if other is not None:
+        return other[1], text[other.end() :], True
     return STATUS_WORDS.get(verdict.status, verdict.status.upper()), text, False

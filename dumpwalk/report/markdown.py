@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import List, Sequence
 
 from dumpwalk.report.escape import clean
-from dumpwalk.report.headline import CRASH, STATUS_WORDS
+from dumpwalk.report.headline import headline
 from dumpwalk.report.markdown_escape import code, fence, prose
 from dumpwalk.report.model import Report
 from dumpwalk.report.section import markdown_parts
@@ -49,10 +49,8 @@ def dropped_first() -> List[str]:
 
 
 def _title(report: Report) -> str:
-    status = report.verdict.status
-    if report.verdict.headline.startswith(CRASH):
-        return prose(report.verdict.headline)
-    return f"{STATUS_WORDS.get(status, prose(status.upper()))}: {prose(report.verdict.headline)}"
+    word, text, no_hang = headline(report)
+    return prose(f"{word}, {text}") if no_hang else f"{prose(word)}: {prose(text)}"
 
 
 def _size(text: str) -> int:

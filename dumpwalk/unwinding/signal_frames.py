@@ -25,6 +25,11 @@ _ARM64_CONTEXT = 128 + 176 + 8
 """siginfo, the ucontext up to uc_mcontext, fault_address; then x0 to x30, sp, pc."""
 
 
+def returns_from_handler(code: Memory, pc: int) -> bool:
+    """Do the instructions at pc return from a signal handler, on x64 or arm64?"""
+    return code.read(pc, 8) == _ARM64_RETURN or any(code.read(pc, len(one)) == one for one in _X64_RETURNS)
+
+
 def signal_rule(code: Memory, pc: int, registers: RegisterFile) -> Optional[Rule]:
     """The rule of a frame whose pc is at such a trampoline."""
     if registers.link is not None:

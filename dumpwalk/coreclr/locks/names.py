@@ -12,10 +12,16 @@ from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process
+from dumpwalk.locks import glibc
 from dumpwalk.locks.lock_frames import first_own_frame
 
 WRITE_LOCK = "DispatchCache::m_writeLock"
 THREAD_STORE_LOCK = "ThreadStore::m_Crst"
+
+_LOADER = "_rtld_global"
+_LOADER_LOCKS = ("_dl_load_lock", "_dl_load_write_lock", "_dl_load_tls_lock")
+"""Recursive mutexes that stand in a row in the loader's globals (glibc sysdeps/generic/ldsodefs.h; the third from 2.35 on)."""
+_MUTEX_BYTES = 40
 
 _BY_CALLER: Tuple[Tuple[str, str], ...] = (
     ("DispatchCache::Insert", WRITE_LOCK),
@@ -44,7 +50,20 @@ def by_symbol(process: Process, address: int) -> Optional[str]:
     if symbol is None:
         return None
     name = plain(symbol.name)
+    if name == _LOADER and symbol.start != address:
+        return f"{_LOADER}.{_LOADER_LOCKS[_mutexes_before(process, address)]}"
     return name if symbol.start == address else f"{name}+0x{address - symbol.start:x}"
+
+
+def _mutexes_before(process: Process, address: int) -> int:
+    """How many recursive mutexes stand directly before this one."""
+    count = 0
+    while count < len(_LOADER_LOCKS) - 1:
+        state = glibc.read(process.memory, address - _MUTEX_BYTES * (count + 1))
+        if state is None or not state.recursive:
+            break
+        count += 1
+    return count
 
 
 def by_callers(waiters_frames: Sequence[Sequence[Frame]]) -> Optional[str]:

@@ -26,6 +26,8 @@ def main_finding(report: Report) -> Optional[Finding]:
 def crash_words(report: Report) -> str:
     """What crash or abort made the dump, in a sentence; empty for a dump of a process that ran on."""
     for finding in report.findings:
+        if finding.kind == "crash" and finding.id == report.verdict.finding:
+            return ""  # it is the headline, and told below it
         if finding.kind == "crash":
             return " ".join(finding.summary or (finding.title,))
     crash = report.dump.crash

@@ -117,8 +117,9 @@ def others(page: Page, report: Report, finding: Optional[Finding]) -> None:
 def _other(page: Page, finding: Finding) -> None:
     """A finding that is not the verdict's: shorter, but nothing of it is left out."""
     page.say(page.name(finding.title), f"{INDENT}{finding.kind}: ", INDENT * 2)
+    told = {finding.title.rstrip("."), *(e.what[:1].upper() + e.what[1:] for e in finding.evidence)}
     for sentence in finding.summary or finding.observed:
-        if sentence.rstrip(".") != finding.title.rstrip("."):
+        if sentence.rstrip(".") not in told:
             page.say(page.name(sentence), INDENT * 2)
     for conclusion in finding.therefore:
         page.say(page.name(conclusion), INDENT * 2 + "therefore: ", INDENT * 3)
