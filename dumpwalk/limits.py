@@ -26,8 +26,12 @@ IMAGES = 10_000
 RUNTIME_SEARCH_BYTES = 1 << 30
 """Captured memory searched for a .NET runtime where no image shows one and the list of files is not to be believed."""
 
+RUNTIME_FILE_BYTES = 64 << 20
+"""Read of a file that is not the process's runtime, to tell its version; a single-file host has some 10 MB before its bundle."""
+
 CACHE_PAGES = 16_384
 """Pages of 4 KiB that hold elements of the dispatch cache and are kept at a time: 64 MiB."""
+
 CHAIN_NODES = 2_000_000
 """Nodes walked in all chains of one cache together; a saturated real cache has about 10,000."""
 

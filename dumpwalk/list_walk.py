@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import List, Optional, Tuple
 
 from dumpwalk.core.memory import Memory, read_words
+from dumpwalk.core.names import plural
 
 _SHOWN = 64
 EXIT_CODES = {
@@ -111,17 +112,18 @@ def _text(walk: ListWalk) -> str:
     elided = walk.length - len(walk.nodes)
     for position, (address, words) in enumerate(walk.nodes):
         if elided and position == len(walk.nodes) // 2:
-            lines.append(f"  ... {elided} nodes ...")
+            lines.append(f"  ... {plural(elided, 'node')} ...")
         number = position + 1 if not elided or position < len(walk.nodes) // 2 else position + 1 + elided
         lines.append(f"  [{number}] 0x{address:x}  " + " ".join(f"0x{w:016x}" for w in words))
     how = {
         "null": "It ends at NULL.",
         "sentinel": f"It ends at the sentinel 0x{walk.at:x}.",
-        "cycle": f"It is cyclic: after {walk.tail} nodes comes a loop of {walk.cycle_length}, entered at 0x{walk.at:x}.",
+        "cycle": f"It is cyclic: after {plural(walk.tail or 0, 'node')} comes a loop of {walk.cycle_length}, "
+        f"entered at 0x{walk.at:x}.",
         "misaligned": f"It leads to 0x{walk.at:x}, which is not 8-aligned.",
         "unreadable": f"It leads to 0x{walk.at:x}, which is no memory of the process as far as the core tells.",
         "not-captured": f"It leads to 0x{walk.at:x}, which the process had and the dump does not hold.",
-        "limit": f"The limit was hit after {walk.length} nodes; how it ends is not known.",
+        "limit": f"The limit was hit after {plural(walk.length, 'node')}; how it ends is not known.",
     }[walk.end]
-    count = f"{walk.length} node{'' if walk.length == 1 else 's'} from 0x{walk.start:x}, next pointer at +0x{walk.next_offset:x}."
+    count = f"{plural(walk.length, 'node')} from 0x{walk.start:x}, next pointer at +0x{walk.next_offset:x}."
     return "\n".join([*lines, count, how])

@@ -18,6 +18,7 @@ class Missing:
     file: Optional[str] = None
     match = "missing"
     build_id: Optional[str] = None
+    other: Optional[str] = None
 
 
 def bare_process(name: str) -> Process:

@@ -71,8 +71,8 @@ def test_another_name_with_the_same_build_id(places: Path) -> None:
 
 
 def test_another_build_is_told_and_not_used(places: Path) -> None:
-    put(places / "m", w.image(WRONG))
-    assert find(core_of(places), places / "m") == Match(None, "mismatched", RIGHT.hex())
+    wrong = put(places / "m", w.image(WRONG))
+    assert find(core_of(places), places / "m") == Match(None, "mismatched", RIGHT.hex(), other=wrong)
     put(places / "m", w.image(None))
     assert find(core_of(places), places / "m").match == "mismatched", "no build-id where the core has one"
 
@@ -95,7 +95,7 @@ def test_order_of_places(places: Path) -> None:
 
 def test_recorded_path_of_another_build_is_never_used(places: Path) -> None:
     recorded = put(places / "recorded", w.image(WRONG))
-    assert find(core_of(places, recorded)) == Match(None, "mismatched", RIGHT.hex())
+    assert find(core_of(places, recorded)) == Match(None, "mismatched", RIGHT.hex(), other=recorded)
 
 
 def test_recorded_path_of_a_deleted_file(places: Path) -> None:

@@ -170,6 +170,18 @@ def test_what_is_left_out_is_said_in_the_stated_order() -> None:
     assert len(seen) > 4
 
 
+def test_the_graph_is_the_last_to_go_and_what_is_left_out_is_told_at_every_size() -> None:
+    report = hang_self()
+    full = len(markdown.render(report).encode())
+    least = min(n for n in range(300, 3000) if "'- holds DispatchCache::m_writeLock" in markdown.render(report, n))
+    smallest = markdown.render(report, least)
+    assert smallest.count("###") == 1 and "summary" in smallest.rpartition("Left out")[2], (
+        "of all parts the graph alone"
+    )
+    for budget in (260, 400, least - 1, least, 2500, full - 1):
+        assert f"_Left out to stay within {budget:,} bytes: " in markdown.render(report, budget)
+
+
 def test_no_two_parts_stand_at_one_place_or_are_worth_the_same() -> None:
     parts = markdown_parts()
     for numbers in ([part.rank for part in parts], [part.worth for part in parts]):
@@ -186,7 +198,7 @@ def test_the_top_is_verdict_and_one_paragraph() -> None:
 def test_tables_hold_cycle_locks_and_waiters() -> None:
     found = scan(markdown.render(hang_self()))
     by_header = {tuple(cells(rows[0])): rows[2:] for rows in found.tables}
-    chain = by_header[("element", "address", "pMT", "token", "target", "pNext")]
+    chain = by_header[("element", "address", "type (pMT)", "token", "target", "pNext")]
     assert [cells(row)[1] for row in chain] == ["`0x7f52a05fa400`", "`0x7f529ee6c4c0`"]
     lock = cells(by_header[("lock", "address", "what it is", "held by", "waiters")][0])
     assert lock[3] == "thread 20 (tid 13786) (proved)" and lock[4] == "15"
@@ -196,7 +208,7 @@ def test_tables_hold_cycle_locks_and_waiters() -> None:
 
 def test_stacks_are_folded_with_a_blank_line_after_the_summary() -> None:
     text = markdown.render(hang_self())
-    assert text.count("<details>") == text.count("</details>") == text.count("</summary>\n\n") == 3
+    assert text.count("<details>") == text.count("</details>") == text.count("</summary>\n\n") == 4
     assert "\n\n</details>" in text
 
 

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 import pytest
 
 from tests.conftest import ROOT, unpack_core
+from tests.real_cores import module_options
 
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).parent / "dumpwalk"
@@ -71,7 +72,7 @@ def test_a_terminal_gets_the_short_report_and_a_pipe_the_whole_one(dumpwalk_comm
     assert code == 10 and "\x1b[" in screen
     for words in (
         "HANG",
-        "Who waits",
+        "Who holds and who waits",
         "Wait graph",
         "What next",
         f"dumpwalk analyze --full {core}",
@@ -83,7 +84,38 @@ def test_a_terminal_gets_the_short_report_and_a_pipe_the_whole_one(dumpwalk_comm
     code, screen = dumpwalk("analyze", core, "--full", "--no-pager")
     assert code == 10 and "Proof" in screen and "What next" not in screen
     assert "Proof" in dumpwalk_command("analyze", core).stdout
-    assert plain(short) == dumpwalk_command("analyze", "--short", core, "--width", "80").stdout
+    piped = dumpwalk_command("analyze", "--short", core, "--width", "80").stdout
+    assert plain(short).splitlines()[:-1] == piped.splitlines()[:-1]
+
+
+def test_the_verdict_line_is_one_line_on_a_screen_and_whole_in_a_pipe(dumpwalk_command: Run) -> None:
+    """In a real terminal of 80 columns, whose lines a multiplexer shows as it would wrap them."""
+    core = unpack_core("hang-self")
+    code, screen = dumpwalk(core, "--no-pager", columns=80)
+    last = plain(screen).rstrip("\n").splitlines()[-1]
+    assert code == 10 and len(last) <= 80
+    assert last == "dumpwalk-verdict: hang dispatch-cache-cycle: a thread walks a... [sig 4fd21060]"
+    whole = dumpwalk_command("analyze", "--short", core).stdout.splitlines()[-1]
+    assert whole.endswith("for ever holding DispatchCache::m_writeLock [sig 4fd21060]") and len(whole) > 120
+
+
+def test_what_comes_next_is_the_command_for_this_dump(dumpwalk_command: Run) -> None:
+    """Under every verdict that is no proved hang; another build of the runtime is told at the top."""
+    small, busy = unpack_core("hang-self-normal"), unpack_core("healthy")
+    wrong = unpack_core("net9-hang-self")
+    done = dumpwalk_command("analyze", small, "--short", *module_options("hang-self-normal"))
+    said = done.stdout.split("What next\n")[1].splitlines()
+    tool = "/bin/shared/Microsoft.NETCore.App/3.1.23/createdump --withheap -f core.PID PID"
+    assert any(line.endswith(tool) for line in said), "the tool of the process's own runtime"
+    assert f"  dumpwalk analyze {small} -m FOLDER" in said and f"  dumpwalk analyze --full {small}" in said
+    assert any(line.startswith("  - dispatch cache, not covered: ") for line in said)
+    assert f"  dumpwalk threads {busy}" in dumpwalk_command("analyze", busy).stdout.splitlines(), (
+        "in the whole report too"
+    )
+    top = dumpwalk_command("analyze", wrong, *module_options("hang-self")).stdout.split("Who holds")[0]
+    assert "Wrong runtime: the libcoreclr.so that was found is of .NET 3.1.23, the process ran .NET 9.0" in " ".join(
+        top.split()
+    )
 
 
 def test_what_is_longer_than_the_screen_goes_to_the_pager(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
+from dumpwalk.core.names import quoted
 from dumpwalk.core.process import Thread
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.dispatch.cache import Cache
@@ -54,11 +55,12 @@ class LockFact:
     def label(self) -> str:
         """`Bank.Journal at 0x7f...`, `the initialiser of Bank.Rates`, a native lock's name or address."""
         if self.name is not None or not self.state.managed:
-            return self.name or f"lock 0x{self.state.address:x}"
+            return quoted(self.name) if self.name else f"lock 0x{self.state.address:x}"
         address = self.state.object_address or self.state.address
         if self.kind == "class-init":
             return f"the initialiser of {self.state.object_type or f'the class at 0x{address:x}'}"
-        return f"{self.state.object_type or f'a {self.kind}'} at 0x{address:x}"
+        what = quoted(self.state.object_type) if self.state.object_type else f"a {self.kind}"
+        return f"{what} at 0x{address:x}"
 
     @property
     def node(self) -> Node:

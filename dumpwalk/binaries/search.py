@@ -33,6 +33,8 @@ class Match(NamedTuple):
     """The image's, lower-case hex."""
     debug: Optional[str] = None
     """A debug file of the same build among the files that the user named (-m) or fetched."""
+    other: Optional[str] = None
+    """For a mismatched one: the first file of another build that was found, and not used."""
 
 
 class ModuleSearch:
@@ -91,17 +93,18 @@ class ModuleSearch:
         return self._module(image)._replace(debug=self._debug_file(image))
 
     def _module(self, image: CoreImage) -> Match:
-        seen = mismatched = unverified = False
+        unverified = False
+        other: Optional[str] = None
         for path in self._candidates(image):
             verdict = self._compare(image, path)
             if verdict == "matched":
                 return Match(path, "matched", image.build_id)
-            seen = seen or verdict is not None
-            mismatched = mismatched or verdict == "mismatched"
+            if verdict == "mismatched" and other is None:
+                other = path
             unverified = unverified or verdict == "unverified"
         if unverified:
             return Match(None, "unverified", image.build_id)
-        return Match(None, "mismatched" if mismatched else "missing", image.build_id)
+        return Match(None, "mismatched" if other is not None else "missing", image.build_id, other=other)
 
     def named(self, path: str) -> List[str]:
         """Files that may be the one the process had at `path`, by name alone: for formats that are matched elsewhere."""

@@ -16,6 +16,7 @@ _OPERATOR = re.compile(
 _ABI_TAG = re.compile(r"\[abi:[^\]]*\]")
 _SYMBOL_VERSION = re.compile(r"@@?[A-Z][A-Za-z]*_[\w.]+$")
 _INLINE_NAMESPACE = re.compile(r"\bstd::(?:__1|__cxx11|__ndk1)::")
+_WORD = re.compile(r"[^\W\d]\w*")
 _TAIL = re.compile(
     r"\s*(?:\b(?:const|volatile|noexcept)|&&?|\[clone[^\]]*\]|\.(?:isra|part|constprop|cold|llvm)\b[.\w]*)\s*$"
 )
@@ -84,6 +85,11 @@ def _without_brackets(text: str) -> str:
 def plural(count: int, noun: str, many: Optional[str] = None) -> str:
     """`1 thread`, `2 threads`, `10,000 threads`."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def quoted(name: str) -> str:
+    """`'budget'` of a name that would read as a word of the sentence; `Bank.Journal` and `DispatchCache::m_writeLock` do not."""
+    return f"'{name}'" if _WORD.fullmatch(name) else name
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -26,6 +26,8 @@ class Module:
     build_id: Optional[str]
     file: Optional[str]
     match: MatchStatus
+    other: Optional[str] = None
+    """A file of another build that was found in its place, and not used."""
 
     @property
     def name(self) -> str:

@@ -34,7 +34,7 @@ _VERSION_MARK = b"@(#)Version "
 _VERSION_TEXT = re.compile(rb"@\(#\)Version (\d{1,5})\.(\d{1,5})\.(\d{1,7})\.(\d{1,7})")
 _MARKS = ((INFO_SYMBOL, b"DotNetRuntimeInfo\0"), (CONTRACT_SYMBOL, b"DNCCDAC\0"))
 """How the two descriptors begin; both are 8-aligned in the data segments."""
-_PATH_VERSION = re.compile(r"Microsoft\.NETCore\.App/(\d{1,4})\.(\d{1,4})\.(\d{1,5})[^/]*/")
+PATH_VERSION = re.compile(r"Microsoft\.NETCore\.App/(\d{1,4})\.(\d{1,4})\.(\d{1,5})[^/]*/")
 _SEARCHED_BYTES = 64 << 20
 """Bytes of one image searched for its version string; CoreCLR's data segments have 1 to 2 MB."""
 
@@ -267,11 +267,11 @@ def _find_version(process: Process, info: RuntimeInfo, described_at: Optional[in
     told: List[Tuple[str, Optional[str], str]] = []
     numbers = _from_runtime_info(info, described_at) if described_at is not None else None
     if numbers is not None:
-        told.append((*_spell(numbers), "DotNetRuntimeInfo"))
+        told.append((*spell(numbers), "DotNetRuntimeInfo"))
     text, where = _from_version_string(process, info)
     if text is not None:
-        told.append((*_spell(text), where))
-    by_path = _PATH_VERSION.search(info.module or "")
+        told.append((*spell(text), where))
+    by_path = PATH_VERSION.search(info.module or "")
     if by_path is not None:
         told.append((".".join(by_path.groups()), None, "path"))
     by_table = _from_table_size(info)
@@ -297,7 +297,7 @@ def _agree(one: str, other: str) -> bool:
     return all(a == b for a, b in zip(one.split("."), other.split(".")))
 
 
-def _spell(numbers: Tuple[int, int, int, int]) -> Tuple[str, str]:
+def spell(numbers: Tuple[int, int, int, int]) -> Tuple[str, str]:
     """(release, file version) of a file version's four numbers."""
     major, minor, third, fourth = numbers
     whole = f"{major}.{minor}.{third}.{fourth}"
@@ -331,6 +331,12 @@ def _from_version_string(process: Process, info: RuntimeInfo) -> Tuple[Optional[
         if match is not None:
             return _numbers(match), "version string in the module file"
     return None, ""
+
+
+def version_text(data: bytes) -> Optional[Tuple[int, int, int, int]]:
+    """The four numbers behind `@(#)Version`, which the build puts into every native part of .NET (eng/native/version)."""
+    match = _version_in(data)
+    return _numbers(match) if match is not None else None
 
 
 def _version_in(data: bytes) -> Optional[Match[bytes]]:

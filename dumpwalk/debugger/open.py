@@ -143,7 +143,15 @@ def open_bare(source: Source, found: Found, why: str) -> Process:
     """
     core, memory, code = _core_of(source), source.memory, source.code
     modules = [
-        Module(i.path, i.base, i.end, i.build_id, str(m.file) if m.file and m.match == "matched" else None, m.match)
+        Module(
+            i.path,
+            i.base,
+            i.end,
+            i.build_id,
+            str(m.file) if m.file and m.match == "matched" else None,
+            m.match,
+            m.other,
+        )
         for i, m in found
     ]
     stacks = BareStacks(core, memory, code, ModuleMap(modules))

@@ -233,6 +233,7 @@ class LldbSession:
             build_id=image.build_id or (match.build_id if match.match == "unverified" else None),
             file=str(match.file) if loaded is not None and match.file else None,
             match=state,
+            other=match.other,
         )
 
     def _text_end(self, module: Any, image: CoreImage) -> int:

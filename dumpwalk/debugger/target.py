@@ -257,7 +257,9 @@ def _core_modules(
         path = _file_of(have)
         match = search.find(image)
         if path and image.build_id and not _same_build(_uuid(have), image.build_id):
-            match = Match(None, "mismatched", image.build_id)  # lldb shows this image by another build's file
+            match = Match(
+                None, "mismatched", image.build_id, other=path
+            )  # lldb shows this image by another build's file
         elif path and image.build_id and match.match != "matched":
             match = Match(path, "matched", image.build_id)
         bytes_of_file = search.memory(image, match)
@@ -268,7 +270,7 @@ def _core_modules(
         end = image.end
         if have is not None:
             end = max(end or 0, _end_of(lldb, target, have, image.base, core.os))
-        modules.append(Module(image.path, image.base, end, image.build_id, match.file, match.match))
+        modules.append(Module(image.path, image.base, end, image.build_id, match.file, match.match, match.other))
     for base, module in loaded.items():
         modules.append(_described(lldb, target, module, base, memory, core.os))
     modules.sort(key=lambda m: (m.base is None, m.base or 0, m.path))

@@ -34,7 +34,7 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
     word = lock.state.words[0]
     evidence: List[Evidence] = [
         Evidence(
-            f"{lock.label} is free with {lock.state.waiters} waiters and no awakened bit",
+            f"{lock.label} is free with {wording.plural(lock.state.waiters or 0, 'waiter')} and no awakened bit",
             f"0x{word.address:x}",
             str(word.value),
             "LockCount: bit 0 locked, bit 1 awakened, the rest waiters",
@@ -49,7 +49,9 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         kind=KIND,
         confidence="proved",
         title=f"{wording.plural(len(waiting), 'thread waits', 'threads wait')} for a lock that nobody holds.",
-        observed=(f"{lock.label} is not locked, has no owner, and counts {lock.state.waiters} waiters.",),
+        observed=(
+            f"{lock.label} is not locked, has no owner, and counts {wording.plural(lock.state.waiters or 0, 'waiter')}.",
+        ),
         therefore=("Unless a wake-up is on its way, the waiters stay.",),
         consistent_with=(
             "A wake-up that was lost (glibc bug 25847 is one known way; dotnet/runtime issue 43312).",
@@ -59,7 +61,10 @@ def _finding(facts: Facts, lock: LockFact) -> Finding:
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="suspicious",
-        summary=(f"{wording.thread_words(waiting).capitalize()} wait for {lock.label}, which is free.",),
+        summary=(
+            f"{wording.thread_words(waiting).capitalize()} {'waits' if len(waiting) == 1 else 'wait'} for {lock.label}, "
+            "which is free.",
+        ),
         actors=tuple(Actor(t.index, "waiter") for t in waiting),
         locks=(f"0x{lock.state.address:x}",),
         signature_parts=tuple(lock_parts([lock], waiting, facts)),

@@ -179,7 +179,8 @@ def waiters_evidence(facts: Facts, lock: LockFact) -> List[Evidence]:
         waits = [w for w in lock.waiters if w.grade == grade]
         if waits:
             threads = ranges(w.thread.index for w in waits)
-            what = f"{plural(len(waits), 'thread')} ({threads}) wait for {lock.label}"
+            many = "waits" if len(waits) == 1 else "wait"
+            what = f"{plural(len(waits), 'thread')} ({threads}) {many} for {lock.label}"
             first = replace(waits[0], how=f"thread {waits[0].thread.index}: {waits[0].how}")
             found.append(wait_evidence(facts, first, what))
     return found

@@ -37,6 +37,7 @@ def assemble(
             m.file,
             m.match,
             fetch(m) if m.match in ("missing", "mismatched") else None,
+            m.other,
         )
         for m in facts.process.modules
     )
@@ -52,7 +53,7 @@ def assemble(
         groups=groups,
         locks=tuple(lock_row(facts, k) for k in all_locks(facts)),
         dispatch_cache=cache_of(facts),
-        wait_graph=graph_of(facts),
+        wait_graph=graph_of(facts, threads),
         findings=tuple(findings),
         coverage=(*facts.coverage, *failed),
         sections=made,

@@ -54,7 +54,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int, short: bool = False) -> str:
-    """All outcomes in one format; `short` leaves the proof out of one core's text. Graph formats take one core only (Usage)."""
+    """All outcomes in one format; `short` leaves the proof out of the text. Graph formats take one core only (Usage)."""
     from dumpwalk.report import summary
 
     single = outcomes[0] if len(outcomes) == 1 and isinstance(outcomes[0], Report) else None
@@ -84,7 +84,9 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
 
     if single and short:
         return text.render_short(single, width, color)
-    return text.render(single, width, color) if single else summary.render_text(list(outcomes), width, color)
+    if single is not None:
+        return text.render(single, width, color)
+    return summary.render_text(list(outcomes), width, color, text.render_short if short else text.render)
 
 
 def prepare(kind: str) -> None:

@@ -12,6 +12,7 @@ from dumpwalk import api
 from dumpwalk.errors import Usage
 from dumpwalk.front import command, output
 from dumpwalk.front.command import Answer, Command, Options, View, held_by, note_missing, wants
+from dumpwalk.front.terminal import with_whole_lines
 
 if TYPE_CHECKING:
     from dumpwalk.front.command import Outcome
@@ -70,7 +71,8 @@ class Session:
     def say(self, text: str) -> None:
         from dumpwalk.front.session_hints import in_session
 
-        self.result.PutCString(in_session(text, self._core).rstrip("\n"))
+        text = in_session(text, self._core).rstrip("\n")
+        self.result.PutCString(with_whole_lines(text, self.page()[0]) if self._terminal() else text)
 
     def note(self, sentence: str) -> None:
         self.result.AppendWarning(sentence)

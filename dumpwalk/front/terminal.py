@@ -15,6 +15,8 @@ from dumpwalk.front import streams
 FILE_WIDTH = 120
 """Columns of a text report that goes to a file or a pipe."""
 NARROWEST, WIDEST = 60, 200
+VERDICT = "dumpwalk-verdict: "
+"""How the line begins that bots look for."""
 
 
 def is_terminal() -> bool:
@@ -45,10 +47,33 @@ def color(options: Dict[str, Any]) -> bool:
 
 def show(text: str, options: Dict[str, Any]) -> None:
     """The text onto standard output, behind a pager where it is a terminal's and longer than its page."""
+    if is_terminal():
+        text = with_whole_lines(text, width(options))
     pager = None if options.get("no_pager") else _pager()
     rows = shutil.get_terminal_size().lines
     if pager is None or not is_terminal() or text.count("\n") < rows or not _page(text, pager):
         streams.say(text)
+
+
+def with_whole_lines(text: str, columns: int) -> str:
+    """The verdict lines shortened in their sentence to one line each: a screen would break them in a word. In pipes and files
+    they are whole, since programs search for them there."""
+    from dumpwalk.report.text_page import shorten
+
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        if VERDICT in line and len(line) > columns:
+            head, _, tail = line.rpartition(" [")
+            lines[at] = f"{shorten_end(head, columns - len(tail) - 2)} [{tail}" if head else shorten(line, columns)
+    return "\n".join(lines)
+
+
+def shorten_end(text: str, columns: int) -> str:
+    """At most that many columns, ended with `...` between two words."""
+    if len(text) <= columns:
+        return text
+    cut = text[: max(columns - 3, 8)]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut) + "..."
 
 
 def _pager() -> Optional[str]:

@@ -13,6 +13,7 @@ import struct
 from typing import Optional
 
 from dumpwalk.core.memory import Memory
+from dumpwalk.core.names import plural
 from dumpwalk.locks.state import LockState, Word
 
 GLIBC_WORDS = (8, 12)
@@ -39,7 +40,11 @@ def read_glibc(memory: Memory, address: int) -> Optional[LockState]:
         return None
     reading = not readers & _WRITE_PHASE and count > 0
     word = Word("__cur_writer", address + 24, writer)
-    said = f"{count} readers hold it" if reading else f"write phase, {count} readers wait"
+    said = (
+        plural(count, "reader holds it", "readers hold it")
+        if reading
+        else f"write phase, {plural(count, 'reader waits', 'readers wait')}"
+    )
     return LockState(
         address=address,
         implementation="glibc-rwlock",
@@ -69,7 +74,7 @@ def read_musl(memory: Memory, address: int, private: bool) -> Optional[LockState
         return None
     if holders != _MUSL_WRITER and holders > _COUNT_LIMIT or not holders:
         return None
-    said = "a writer holds it" if holders == _MUSL_WRITER else f"{holders} readers hold it"
+    said = "a writer holds it" if holders == _MUSL_WRITER else plural(holders, "reader holds it", "readers hold it")
     return LockState(
         address=address,
         implementation="musl-rwlock",

@@ -28,6 +28,8 @@ def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
     parts = [(part, text) for part, text in written if text]
     title = f"## {_title(report)}"
     known = f"\n\n{prose(report.verdict.known)}" if report.verdict.known else ""
+    if report.runtime is not None and report.runtime.other_build:
+        known += f"\n\n**Wrong runtime:** {prose(report.runtime.other_build)}"
     head = f"{title}\n\n{fence(line)}{known}"
     dropped: List[str] = []
     for least in (None, *sorted((part for part, _ in parts), key=lambda part: part.worth)):
@@ -37,7 +39,8 @@ def render(report: Report, max_bytes: int = MAX_BYTES) -> str:
         text = _assemble(head, [text for _, text in parts], dropped, max_bytes)
         if _size(text) <= max_bytes:
             return text
-    for smallest in (f"{head}\n", f"{fence(line)}\n"):
+    note = f"_Left out to stay within {max_bytes:,} bytes: all else._\n"
+    for smallest in (f"{head}\n\n{note}", f"{fence(line)}\n\n{note}", f"{code(line)}\n\n{note}"):
         if _size(smallest) <= max_bytes:
             return smallest
     return f"{code(line)}\n"

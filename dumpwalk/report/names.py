@@ -7,9 +7,11 @@ from typing import Iterable, List, Optional, Sequence
 from dumpwalk.core.names import plain
 from dumpwalk.core.names import plural as plural
 from dumpwalk.report.model import Frame, Lock, Thread
-from dumpwalk.report.own_code import METADATA, telling
+from dumpwalk.report.own_code import METADATA, is_framework, telling
 
 INFERRED_MARK = "~"
+NAMED = 4
+"""Threads of a list that are told by their names; more are told by number."""
 MANAGED = "managed code"
 """The label of a frame that the JIT made: not a name, so it carries no mark."""
 
@@ -30,22 +32,36 @@ def base_name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or path
 
 
-def frame_name(frame: Frame, full: bool = False) -> str:
-    """What to call a frame in a list: its function, else its module, else that nobody knows."""
+def frame_name(frame: Frame, full: bool = False, brief: bool = False) -> str:
+    """What to call a frame in a list: its function, else its module, else that nobody knows. `brief`: methods of the framework
+    without their namespace."""
     if frame.function:
         whole = full or frame.name_source == METADATA  # a method's <> are part of its name
+        if brief and frame.name_source == METADATA and is_framework(frame.module):
+            return without_namespace(frame.function)
         return mark(frame.function if whole else short(frame.function), frame.name_source)
     return base_name(frame.module) if frame.module else "?"
 
 
-def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True) -> List[str]:
+def without_namespace(method: str) -> str:
+    """`Monitor.Enter` of `System.Threading.Monitor.Enter`."""
+    dots: List[int] = []
+    depth = 0
+    for at, char in enumerate(method):
+        depth += (char in "<[(") - (char in ">])")
+        if char == "." and depth == 0 and method[at - 1 : at] != ".":  # `Type..ctor`
+            dots.append(at)
+    return method[dots[-2] + 1 :] if len(dots) > 1 else method
+
+
+def frame_chain(frames: Sequence[Frame], most: int, count_rest: bool = True, brief: bool = False) -> List[str]:
     """Names of the innermost frames worth telling, a run of equal ones said once; `N more` at the end where it is cut."""
     out: List[str] = []
     used = 0
     previous = None
     told = telling(frames)
     for frame in told:
-        label = frame_name(frame)
+        label = frame_name(frame, brief=brief)
         if label == previous:
             used += 1
             continue
@@ -94,10 +110,26 @@ def count(number: int) -> str:
 
 
 def thread_label(thread: Thread) -> str:
-    """`thread 20 (tid 13786)`; a tid that no system gave is not shown as one."""
+    """`thread 20 "worker-3" (tid 13786)`; a tid that no system gave is not shown as one."""
     if thread.tid is None or thread.tid_source == "synthetic":
-        return f"thread {thread.index}"
-    return f"thread {thread.index} (tid {thread.tid})"
+        return f"thread {numbered(thread)}"
+    return f"thread {numbered(thread)} (tid {thread.tid})"
+
+
+def numbered(thread: Thread) -> str:
+    """`20 "worker-3"`: with Thread.Name where it has one."""
+    name = thread.managed.name if thread.managed is not None else None
+    return f'{thread.index} "{name}"' if name else str(thread.index)
+
+
+def several_threads(threads: Sequence[Thread], most: int = 0) -> str:
+    """`thread 8 "teller"`, `threads 8 "a", 9 "b"`, `threads 8-19 21-23`: a few by name, many by number."""
+    named = any(t.managed is not None and t.managed.name for t in threads)
+    if named and len(threads) <= NAMED:
+        text = ", ".join(numbered(t) for t in threads)
+    else:
+        text = ranges((t.index for t in threads), most)
+    return f"thread{'' if len(threads) == 1 else 's'} {text}"
 
 
 def size(number: int) -> str:
@@ -111,8 +143,8 @@ def size(number: int) -> str:
 
 
 WORDS = {
-    "crst": "Crst",
-    "pal-critical-section": "PAL critical section",
+    "crst": "Crst (a lock of the runtime itself)",
+    "pal-critical-section": "critical section of the PAL",
     "glibc-mutex": "glibc mutex",
     "musl-mutex": "musl mutex",
     "apple-mutex": "Apple pthread mutex",

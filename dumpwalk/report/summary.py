@@ -18,6 +18,8 @@ RANK = (10, 11, 12, 0)
 TABLE_ROWS = 200
 LEAST_BYTES = 1_500
 """Of a report in Markdown: where not all get that much, the first ones do and the others are left out."""
+NOTE_BYTES = 80
+"""Kept for the line that says how many reports were left out."""
 NAMED = 20
 """Cores that are named of those that show the same as another."""
 
@@ -112,7 +114,7 @@ def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTE
         head = _markdown_head(entries, rows)
     if len(head.encode()) > max_bytes:
         head = f"## {overview(entries)}\n"
-    left = max_bytes - len(head.encode())
+    left = max_bytes - len(head.encode()) - NOTE_BYTES
     out = [head]
     told = several.told(entries)
     reports = [(t, t.entry) for t in told if isinstance(t.entry, Report)]
@@ -129,7 +131,7 @@ def render_markdown(entries: Sequence[Entry], max_bytes: int = markdown.MAX_BYTE
             left -= size
     if len(out) - 1 < len(reports):
         note = f"\n_{plural(len(reports) - len(out) + 1, 'report')} left out to stay within {max_bytes:,} bytes._\n"
-        if len(note.encode()) <= left:
+        if len(note.encode()) <= left + NOTE_BYTES:
             out.append(note)
     return "".join(out)
 

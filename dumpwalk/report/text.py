@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Pattern, Union
 
-from dumpwalk.report import text_next
+from dumpwalk.report import glossary, text_next
 from dumpwalk.report.escape import clean
 from dumpwalk.report.headline import headline
 from dumpwalk.report.managed_stacks import only_managed
@@ -19,7 +19,9 @@ from dumpwalk.report.sections.findings.phrases import main_finding
 from dumpwalk.report.text_page import INDENT, STATUS_COLOUR, Page, wrap
 
 DEFAULT_WIDTH = 100
-LEGEND = "~ marks a name inferred from the code, where there is no symbol"
+NEXT_RANK = 40
+"""Behind the parts up to this one stands what to do next, where no hang is shown."""
+LEGEND = "marks a name inferred from the code, where there is no symbol"
 
 
 def render(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> str:
@@ -28,9 +30,14 @@ def render(report: Report, width: int = DEFAULT_WIDTH, color: bool = False) -> s
     page = Page(width, color)
     finding = main_finding(report)
     _headline(page, report)
+    told = report.verdict.status == "hang"
     for part in text_parts():
-        if part.write is not None:
-            part.write(page, report, finding)
+        if part.write is None:
+            continue
+        if not told and part.rank > NEXT_RANK:
+            text_next.what_next(page, report, finding)
+            told = True
+        part.write(page, report, finding)
     return _finish(page, report)
 
 
@@ -43,7 +50,7 @@ def render_short(report: Report, width: int = DEFAULT_WIDTH, color: bool = False
     for part in text_parts():
         if part.short is not None:
             part.short(page, report, finding)
-    text_next.what_next(page, report, finding)
+    text_next.what_next(page, report, finding, short=True)
     return _finish(page, report)
 
 
@@ -73,10 +80,14 @@ def render_threads(
 
 
 def _finish(page: Page, report: Report) -> str:
+    words = glossary.used("\n".join(page.lines))
     if page.inferred:
-        page.blank()
-        for text in wrap(LEGEND, page.width):
-            page.raw(page.style(text, dim=True))
+        words.insert(0, ("~", LEGEND))
+    if words:
+        page.heading("Words")
+        columns = min(max(len(word) for word, _ in words), 16)
+        for word, what in words:
+            page.labelled(word, what, columns + 2)
     return page.finish(report.verdict.line)
 
 
@@ -89,3 +100,6 @@ def _headline(page: Page, report: Report) -> None:
         page.raw(line)
     if report.verdict.known:
         page.say(page.name(report.verdict.known))
+    if report.runtime is not None and report.runtime.other_build:
+        page.blank()
+        page.say(report.runtime.other_build, f"{INDENT}Wrong runtime: ", INDENT)

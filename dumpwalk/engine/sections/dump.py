@@ -8,6 +8,8 @@ from dumpwalk.analysis.facts import Facts
 from dumpwalk.core import signals
 from dumpwalk.core.corefile import EvidenceOf
 from dumpwalk.core.names import hexadecimal
+from dumpwalk.coreclr.file_version import version_of_file
+from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.report import model
 
 
@@ -85,7 +87,20 @@ def runtime_of(facts: Facts) -> Optional[model.Runtime]:
         layout=layout,
         version_source=runtime.version_source,
         facts=(*runtime.notes, *_image_facts(facts)),
+        other_build=_other_build(facts, runtime),
     )
+
+
+def _other_build(facts: Facts, runtime: RuntimeInfo) -> Optional[str]:
+    """Both versions, where the file that was found for the runtime is of another build."""
+    module = next((m for m in facts.process.modules if m.base == runtime.base and m.other is not None), None)
+    if module is None or module.other is None:
+        return None
+    told = version_of_file(module.other)
+    given = f"of .NET {told}" if told is not None else "of another build"
+    ran = f"{runtime.name} {runtime.version}" if runtime.version is not None else "a version that is not known"
+    build = f" (build-id {runtime.build_id})" if runtime.build_id else ""
+    return f"the {module.name} that was found is {given}, the process ran {ran}{build}. It is not used: {module.other}"
 
 
 def _image_facts(facts: Facts) -> Sequence[str]:

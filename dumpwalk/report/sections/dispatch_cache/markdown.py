@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from dumpwalk.report.markdown_escape import code, more, prose, table
+from dumpwalk.report.markdown_escape import code, details, more, prose, table
 from dumpwalk.report.model import Cycle, Finding, Report
 from dumpwalk.report.section import MarkdownPart
 from dumpwalk.report.sections.dispatch_cache.phrases import told_of, total
@@ -35,8 +35,8 @@ def _chain(cycle: Cycle) -> str:
     if len(rows) > CHAIN_ROWS:
         rows = rows[: CHAIN_ROWS - 4] + rows[-4:]
     left = "" if total == len(rows) else f"\n\n{total - len(rows):,} elements between them are not listed."
-    title = f"### The chain of bucket {cycle.bucket}: {len(cycle.tail)} before the loop, {cycle.length} in it"
-    return f"{title}\n\n{table(('element', 'address', 'pMT', 'token', 'target', 'pNext'), rows)}{left}"
+    title = f"The chain of bucket {cycle.bucket}: {len(cycle.tail)} before the loop, {cycle.length} in it"
+    return details(title, f"{table(('element', 'address', 'type (pMT)', 'token', 'target', 'pNext'), rows)}{left}")
 
 
 def cache(report: Report, finding: Optional[Finding]) -> str:
@@ -55,6 +55,6 @@ def cache(report: Report, finding: Optional[Finding]) -> str:
 
 
 MARKDOWN = (
-    MarkdownPart("chain", rank=25, worth=70, write=chain),
+    MarkdownPart("chain", rank=48, worth=50, write=chain),
     MarkdownPart("the rest of the cache", rank=50, worth=40, write=cache),
 )

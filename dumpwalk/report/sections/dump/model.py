@@ -73,3 +73,4 @@ class Runtime:
     version_source: Optional[str] = None
     facts: Tuple[str, ...] = ()
     """Observations about the image itself, such as whether its assembly stubs are where an intact link puts them."""
+    other_build: Optional[str] = None

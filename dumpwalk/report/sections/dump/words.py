@@ -46,4 +46,5 @@ WORDS = {
     "Runtime.layout": "The row of offsets in use and how it was confirmed, or `unknown layout`.",
     "Runtime.version_source": "Where the version was read.",
     "Runtime.facts": "Observations on the image itself.",
+    "Runtime.other_build": "A sentence with both versions, where the file found for the runtime is of another build; else null.",
 }

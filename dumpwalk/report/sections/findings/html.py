@@ -64,7 +64,7 @@ def _others(core: Any) -> Others:
 
 
 HTML = (
-    HtmlPart(20, "proof", "findings/proof.html.j2", _proof, lambda proof: proof.title),
+    HtmlPart(45, "proof", "findings/proof.html.j2", _proof, lambda proof: proof.title),
     HtmlPart(
         60, "open", "findings/open.html.j2", lambda core: core.finding or (),
         lambda finding: "What it does not show" if finding else "",

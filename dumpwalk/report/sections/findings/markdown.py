@@ -6,6 +6,7 @@ from typing import Optional
 
 from dumpwalk.report.markdown_escape import code, fence, more, prose, table
 from dumpwalk.report.model import Finding, Report
+from dumpwalk.report.next_steps import steps
 from dumpwalk.report.section import MarkdownPart
 from dumpwalk.report.sections.findings.phrases import crash_words, fact, other_findings, proof_title, repro_notes
 
@@ -19,6 +20,16 @@ def answer(report: Report, finding: Optional[Finding]) -> str:
     if finding and finding.summary:
         parts.append(" ".join(prose(sentence) for sentence in finding.summary))
     return "\n\n".join(parts)
+
+
+def what_next(report: Report, finding: Optional[Finding]) -> str:
+    """The next commands, where no hang is shown."""
+    if report.verdict.status == "hang":
+        return ""
+    lines = []
+    for step in steps(report, finding):
+        lines += [f"# {step.what}", step.command]
+    return "### What next\n\n" + fence("\n".join(lines)) if lines else ""
 
 
 def proof(report: Report, finding: Optional[Finding]) -> str:
@@ -68,7 +79,8 @@ def others(report: Report, finding: Optional[Finding]) -> str:
 
 MARKDOWN = (
     MarkdownPart("summary", rank=10, worth=160, write=answer),
-    MarkdownPart("proof", rank=20, worth=150, write=proof),
+    MarkdownPart("what next", rank=44, worth=125, write=what_next),
+    MarkdownPart("proof", rank=45, worth=150, write=proof),
     MarkdownPart("open questions", rank=60, worth=130, write=open_ends),
     MarkdownPart("lldb commands", rank=65, worth=110, write=repro),
     MarkdownPart("other findings", rank=70, worth=80, write=others),

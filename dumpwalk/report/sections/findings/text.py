@@ -133,7 +133,7 @@ def _other(page: Page, finding: Finding) -> None:
 
 TEXT = (
     TextPart(rank=10, write=answer, short=answer),
-    TextPart(rank=20, write=proof),
+    TextPart(rank=45, write=proof),
     TextPart(rank=60, write=open_ends),
     TextPart(rank=65, write=repro),
     TextPart(rank=70, write=others),

@@ -6,7 +6,7 @@ from typing import Optional
 
 from dumpwalk.report.markdown_escape import code, more, prose, table
 from dumpwalk.report.model import Finding, Report
-from dumpwalk.report.names import frame_chain, lock_name, ranges
+from dumpwalk.report.names import frame_chain, lock_name, several_threads
 from dumpwalk.report.section import MarkdownPart
 from dumpwalk.report.sections.locks.phrases import by_index, ordered, owner, state, waiter_groups
 
@@ -35,7 +35,8 @@ def waiters(report: Report, finding: Optional[Finding]) -> str:
     for lock in ordered(report, finding):
         for example, group in waiter_groups(lock, threads):
             names = frame_chain(example.frames, 6)
-            numbers = ranges((waiter.thread for waiter in group), most=12)
+            members = [threads[w.thread] for w in group if w.thread in threads]
+            numbers = prose(several_threads(members, most=12).partition(" ")[2])
             stack = code(" <- ".join(names)) if names else ""
             rows.append((code(lock_name(lock)), f"{len(group):,}", numbers, group[0].grade, stack))
     if not rows:

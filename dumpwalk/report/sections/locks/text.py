@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Dict, Optional, Sequence
 
 from dumpwalk.report.model import Finding, Lock, Report, Thread
-from dumpwalk.report.names import frame_chain, lock_name, plural, ranges, thread_label
+from dumpwalk.report.names import frame_chain, lock_name, plural, several_threads, thread_label
 from dumpwalk.report.section import TextPart
 from dumpwalk.report.sections.findings.phrases import main_finding
 from dumpwalk.report.sections.locks.phrases import CHAIN, by_index, ordered, owner, state, waiter_groups
 from dumpwalk.report.text_page import INDENT, Page
 
+SHORT_CHAIN = 3
+"""Frames of each stack in the short report."""
 LOCKS, GROUPS = 8, 6
 """Locks in the report, and groups of waiters of each; `dumpwalk locks` has them all."""
 
 
-def lock_tree(page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: int, deep: bool = False) -> None:
+def lock_tree(
+    page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: int, deep: bool = False, frames: int = CHAIN
+) -> None:
     page.say(f"{page.name(lock_name(lock))}  at {lock.address}: {state(lock)}", INDENT, INDENT * 3)
     if deep and lock.words:
         for word in lock.words:
@@ -25,11 +30,20 @@ def lock_tree(page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: i
     who, grade, thread = owner(lock, threads)
     groups = waiter_groups(lock, threads)
     shown = groups[:most_groups]
-    _branch(page, not shown, "held by", who, grade, thread)
+    _branch(page, not shown, "held by", who, grade, thread, None, frames)
     for number, (example, group) in enumerate(shown):
         last = number == len(shown) - 1 and len(groups) == len(shown)
-        numbers = ranges((w.thread for w in group), most=12)
-        _branch(page, last, f"wait {len(group):,}", numbers, group[0].grade, example, group[0].how if deep else None)
+        members = [threads[w.thread] for w in group if w.thread in threads]
+        _branch(
+            page,
+            last,
+            f"wait {len(group):,}",
+            several_threads(members, most=12),
+            group[0].grade,
+            example,
+            group[0].how if deep else None,
+            frames,
+        )
     if len(groups) > len(shown):
         rest = groups[len(shown) :]
         text = f"{plural(sum(len(g) for _, g in rest), 'thread')} more, with {plural(len(rest), 'other stack')}"
@@ -37,25 +51,25 @@ def lock_tree(page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: i
 
 
 def _branch(page: Page, last: bool, label: str, who: str, grade: str, thread: Optional[Thread],
-            how: Optional[str] = None) -> None:  # fmt: skip
+            how: Optional[str], frames: int) -> None:  # fmt: skip
     head = f"{INDENT}{chr(39) if last else '|'}- {label:<10}"
     below = f"{INDENT}{' ' if last else '|'}  " + " " * 10
     graded = f" [{grade}]" if grade else ""
     page.say(who + graded + (f": {how}" if how else ""), head, below)
     if thread is not None and thread.frames:
-        page.chain(frame_chain(thread.frames, CHAIN), below)
+        page.chain(frame_chain(thread.frames, frames, brief=frames == SHORT_CHAIN), below)
 
 
-def who_waits(page: Page, report: Report, finding: Optional[Finding]) -> None:
+def who_waits(page: Page, report: Report, finding: Optional[Finding], frames: int = CHAIN) -> None:
     """The lock tree of the report: locks somebody waits for, or that the finding tells of."""
     mine = set(finding.locks) if finding else set()
     telling = [lock for lock in ordered(report, finding) if lock.waiters or lock.address in mine]
     if not telling:
         return
-    page.heading("Who waits")
+    page.heading("Who holds and who waits")
     threads = by_index(report.threads)
     for lock in telling[:LOCKS]:
-        lock_tree(page, lock, threads, GROUPS)
+        lock_tree(page, lock, threads, GROUPS, frames=frames)
     if len(telling) > LOCKS:
         page.say(f"{plural(len(telling) - LOCKS, 'lock')} more with waiters: `dumpwalk locks CORE`")
 
@@ -98,5 +112,5 @@ def _held_by(page: Page, report: Report, named: Sequence[int]) -> None:
         page.say(f"{entry.status}: {entry.why}")
 
 
-TEXT = (TextPart(rank=30, write=who_waits, short=who_waits),)
+TEXT = (TextPart(rank=30, write=who_waits, short=partial(who_waits, frames=SHORT_CHAIN)),)
 IN_FULL = in_full

@@ -19,3 +19,4 @@ class Module:
     """matched, mismatched, missing or unverified."""
     fetch: Optional[str] = None
     """For a missing or mismatched one: the command that fetches it from a symbol server."""
+    other_file: Optional[str] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Pattern, Sequence, Set, Union
 
+from dumpwalk.core.names import quoted
 from dumpwalk.report.model import Finding, Frame, Lock, Report, Thread
 from dumpwalk.report.names import lock_name, mark
 
@@ -28,7 +29,7 @@ def describe(thread: Thread, locks: Dict[str, Lock], ids: bool = True) -> str:
     if thread.wait:
         lock = locks.get(thread.wait.lock or "")
         where = f" at {thread.wait.address}" if thread.wait.address else ""
-        parts.append(f"waits for {lock_name(lock)}" if lock else f"in {thread.wait.kind}{where}")
+        parts.append(f"waits for {quoted(lock_name(lock))}" if lock else f"in {thread.wait.kind}{where}")
     if thread.managed:
         parts.append(f"{thread.managed.mode or 'unknown'} mode")
         if ids and thread.managed.id is not None:

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Pattern, Sequence, Set, Tuple, Union
 
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.model import Finding, Frame, Group, Report, Thread
-from dumpwalk.report.names import base_name, frame_chain, plural, ranges, thread_label
+from dumpwalk.report.names import base_name, frame_chain, numbered, plural, ranges, thread_label
 from dumpwalk.report.section import TextPart
 from dumpwalk.report.sections.threads.phrases import (
     TRUSTED,
@@ -53,9 +53,12 @@ def groups(page: Page, report: Report, finding: Optional[Finding]) -> None:
     listed = rows(report, involved_threads(report, finding))
     page.heading(f"Threads  {len(report.threads):,}", "`dumpwalk threads CORE`: every stack in full")
     columns = max([len(f"{len(row[1]):,}") for row in listed[:ROWS]] or [1])
+    by_index = {thread.index: thread for thread in report.threads}
     for group, threads, names, matters in listed[:ROWS]:
         head = f"{INDENT}{len(threads):>{columns},}  {STATES.get(group.state, group.state):<4}  "
-        title = f"{page.name(group.title)} [{ranges(threads, most=10)}]"
+        members = [by_index[index] for index in threads if index in by_index]
+        who = numbered(members[0]) if len(members) == 1 else ranges(threads, most=10)
+        title = f"{page.name(group.title)} [{who}]"
         if not matters:
             page.say(title + _as_fits(names, page.prose_width - display_width(head + title)), head)
             continue

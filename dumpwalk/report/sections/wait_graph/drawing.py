@@ -95,7 +95,11 @@ def _connected(drawing: Drawing) -> Drawing:
 
 _MERMAID_UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:~()+/=-]")
 _SHAPES = {"thread": '["%s"]', "lock": '{{"%s"}}', "chain": '(("%s"))', "gc": '(["%s"])'}
-_EDGE_WORDS = {"waits": "waits for", "held-by": "held by", "suspends": "waits to suspend", "walks": "walks"}
+EDGE_WORDS = {
+    "waits": "waits for", "held-by": "held by", "suspends": "waits to suspend", "walks": "walks", "ended-by": "comes from",
+    "runs": "run by",
+}  # fmt: skip
+"""What an arrow says, by the kind of its edge."""
 
 
 def _mermaid_text(label: str) -> str:
@@ -114,7 +118,7 @@ def mermaid(report: Report, edges: int = MERMAID_EDGES) -> str:
         shape = '[["%s"]]' if node.count > 1 else _SHAPES.get(node.kind, '["%s"]')
         lines.append(f"  {ids[node.id]}{shape % _mermaid_text(node.label)}")
     for edge in drawing.edges:
-        word = _mermaid_text(f"{_EDGE_WORDS.get(edge.kind, edge.kind)}, {edge.grade}")
+        word = _mermaid_text(f"{EDGE_WORDS.get(edge.kind, edge.kind)}, {edge.grade}")
         arrow = "-->" if edge.grade in ("proved", "corroborated") else "-.->"
         lines.append(f'  {ids[edge.source]} {arrow}|"{word}"| {ids[edge.target]}')
     loop = sorted(ids[node] for node in drawing.in_cycle if node in ids)
@@ -145,6 +149,6 @@ def dot(report: Report) -> str:
         lines.append(f'  {ids[node.id]} [label="{label}", shape={shape}{extra}];')
     for edge in drawing.edges:
         style = "solid" if edge.grade in ("proved", "corroborated") else "dashed"
-        word = _dot_text(f"{_EDGE_WORDS.get(edge.kind, edge.kind)} ({edge.grade})")
+        word = _dot_text(f"{EDGE_WORDS.get(edge.kind, edge.kind)} ({edge.grade})")
         lines.append(f'  {ids[edge.source]} -> {ids[edge.target]} [label="{word}", style={style}];')
     return "\n".join([*lines, "}"]) + "\n"

@@ -9,7 +9,7 @@ from dumpwalk.report.escape import cut, display_width
 from dumpwalk.report.html.scale import CHARACTER, scale
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
-from dumpwalk.report.sections.wait_graph.drawing import Drawing, Drawn, grouped
+from dumpwalk.report.sections.wait_graph.drawing import EDGE_WORDS, Drawing, Drawn, grouped
 from dumpwalk.report.sections.wait_graph.layout import layout
 
 HEIGHT, ROW, GAP, MARGIN = 44, 80, 92, 14
@@ -17,7 +17,6 @@ LABEL = 36
 """Characters of a label; the whole one is in the node's title."""
 DRAWN_NODES = 400
 """More are told as text only: nobody reads such a drawing, and the browser should not have to lay it out."""
-EDGE_WORDS = {"waits": "waits for", "held-by": "held by", "suspends": "waits to stop", "walks": "walks"}
 SURE = ("proved", "corroborated")
 
 Anchor = Callable[[Drawn, Sequence[str]], str]

@@ -42,4 +42,4 @@ def _view(core: Any) -> GraphView:
     return GraphView(figure.figure(core.report.wait_graph, anchor) if lines else None, lines)
 
 
-HTML = (HtmlPart(40, "graph", "wait_graph/page.html.j2", _view, lambda view: "Wait graph" if view.lines else ""),)
+HTML = (HtmlPart(15, "graph", "wait_graph/page.html.j2", _view, lambda view: "Wait graph" if view.lines else ""),)

@@ -35,6 +35,6 @@ def graph_text(report: Report, finding: Optional[Finding]) -> str:
 
 
 MARKDOWN = (
-    MarkdownPart("wait graph", rank=40, worth=50, write=graph_drawn),
-    MarkdownPart("wait graph as text", rank=42, worth=60, write=graph_text),
+    MarkdownPart("wait graph", rank=40, worth=105, write=graph_drawn),
+    MarkdownPart("wait graph as text", rank=42, worth=170, write=graph_text),
 )

@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
-from dumpwalk.report.sections.wait_graph.drawing import Drawing, Drawn, grouped
+from dumpwalk.report.sections.wait_graph.drawing import EDGE_WORDS, Drawing, Drawn, grouped
 
 DEEPEST = 10
 """Levels drawn to scale; deeper ones keep that indent and tell their number."""
@@ -36,6 +36,8 @@ def _blocked(node: Drawn, edge: GraphEdge, it: str) -> str:
     """`node` seen from what it depends on, which stands on the line above."""
     if edge.kind == "held-by":
         return f"does the {node.label}" if node.kind == "gc" else f"holds {node.label}"
+    if edge.kind in ("ended-by", "runs"):
+        return f"runs {node.label}" if edge.kind == "runs" else "its end"
     many = node.count > 1
     who = plural(node.count, "thread") if many else node.label
     said = {"waits": "wait", "walks": "walk it", "suspends": f"wait for {it} to stop"}.get(edge.kind, f"({edge.kind})")
@@ -46,8 +48,7 @@ def _blocked(node: Drawn, edge: GraphEdge, it: str) -> str:
 
 def _step(target: Drawn, edge: GraphEdge) -> str:
     """`target` seen from who depends on it, in a circle."""
-    words = {"held-by": "held by", "waits": "waits for", "walks": "walks", "suspends": "waits to suspend"}
-    return f"{words.get(edge.kind, edge.kind)} {target.label}"
+    return f"{EDGE_WORDS.get(edge.kind, edge.kind)} {target.label}"
 
 
 class _Tree:
