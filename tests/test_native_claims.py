@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 import pytest
 
 from dumpwalk.core.memory import read_u32
+from dumpwalk.core.names import quoted
 from dumpwalk.debugger.open import opened
 from dumpwalk.engine.run import analyze_process
 from dumpwalk.locks.mutex_facts import locks_mutexes
@@ -172,7 +173,7 @@ def test_owner_that_waits_for_another_lock_is_said_to(look: Any) -> None:
     seen = look("owners-chain")
     second = next(k for k in seen.report["locks"] if k["address"] == f"0x{seen.live.locks['second']:x}")
     told = [f["title"] for f in seen.report["findings"] if f["kind"] == "lock-contention"]
-    label = second["name"] or f"lock {second['address']}"
+    label = quoted(second["name"]) if second["name"] else f"lock {second['address']}"
     assert [t for t in told if t.endswith(f"its owner waits for {label} itself.")]
     assert [t for t in told if t.endswith("its owner can go on then.")]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Sequence, Tuple, Union
 
 from markupsafe import Markup
 
 from dumpwalk.claims.words import STATUSES
+from dumpwalk.report import glossary
 from dumpwalk.report.escape import cut
 from dumpwalk.report.headline import headline
 from dumpwalk.report.html import marks
@@ -68,6 +69,8 @@ class Core:
         self.prefix = f"c{number}-" if number else ""
         self.anchor = f"core-{number}" if number else "core"
         self.level = 2 if number else 1
+        self.of = f" of core {number}" if number else ""
+        """Behind names of parts that every core of the page has."""
         self.path = report.dump.path
         self.file = base_name(report.dump.path)
         verdict = report.verdict
@@ -84,6 +87,8 @@ class Core:
         self._buckets = {cycle.bucket for cycle in self.cycles}
         self.groups: List[GroupView] = group_views(report, self.prefix, self.finding.actors if self.finding else ())
         self.group_of = {index: group.anchor for group in self.groups for index in group.indexes}
+        self._nodes = {node.id: node for node in report.wait_graph.nodes}
+        self.own_code = any(frame.own for group in self.groups for frame in group.frames)
         self.parts: List[Part] = []
         """What stands below the top: set by the page, which renders the sections."""
         self.locks: List[LockView] = lock_views(report, self.finding, self.lock_anchors, self.group_of)
@@ -101,8 +106,24 @@ class Core:
             return f"{self.prefix}chain-{number}"
         return ""
 
+    def anchors_of(self, nodes: Sequence[str], anchor: str) -> str:
+        """Ids of the page's parts that tell of these nodes of the graph: threads' rows and groups, locks."""
+        found = [anchor]
+        for node in nodes:
+            told = self._nodes.get(node)
+            if told is not None and told.thread is not None:
+                found += [self.link("thread", told.thread), self.group_of.get(told.thread, "")]
+            if told is not None and told.lock is not None:
+                found.append(self.lock_anchors.get(told.lock, ""))
+        return " ".join(dict.fromkeys(filter(None, found)))
+
     def prose(self, text: str) -> Markup:
         return marks.prose(text, self.link)
+
+    @property
+    def words(self) -> List[Tuple[str, str]]:
+        """The runtime's own words that stand below the top, with what they mean."""
+        return glossary.used(" ".join(Markup(part.body).striptags() for part in self.parts))
 
     @property
     def contents(self) -> List[Part]:

@@ -9,7 +9,7 @@ from dumpwalk.report.model import Module, Report
 from dumpwalk.report.names import plural
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.dump.phrases import dump_line, runtime_line
-from dumpwalk.report.sections.modules.phrases import lacking, module_words
+from dumpwalk.report.sections.modules.phrases import fetch_commands, lacking, module_words
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def _view(core: Any) -> DumpView:
         tuple(_rows(report)),
         f"{plural(len(report.modules), 'module')}: {module_words(report)}",
         tuple(absent),
-        tuple(dict.fromkeys(module.fetch for module in absent if module.fetch)),
+        tuple(fetch_commands(absent)),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Tuple
 
-from dumpwalk.report.model import Evidence, Finding
+from dumpwalk.report.model import Coverage, Evidence, Finding
+from dumpwalk.report.next_steps import Step, lacking, steps
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.dispatch_cache import figure
 from dumpwalk.report.sections.findings import phrases
@@ -58,12 +59,26 @@ def _proof(core: Any) -> Proof:
     return Proof(finding, title=phrases.proof_title(finding), chains=chains, more_chains=len(cycles) - len(chains))
 
 
+@dataclass(frozen=True)
+class Next:
+    steps: Tuple[Step, ...] = ()
+    lacking: Tuple[Coverage, ...] = ()
+
+
+def _next(core: Any) -> Next:
+    """Where no hang is shown: the commands for this dump."""
+    if core.report.verdict.status == "hang":
+        return Next()
+    return Next(tuple(steps(core.report, core.finding)), tuple(lacking(core.report)))
+
+
 def _others(core: Any) -> Others:
     found = tuple(phrases.other_findings(core.report, core.finding))
     return Others(core.finding, findings=found, title="Also found" if core.finding else "Notes")
 
 
 HTML = (
+    HtmlPart(44, "next", "findings/next.html.j2", _next, lambda view: "What next" if view.steps else ""),
     HtmlPart(45, "proof", "findings/proof.html.j2", _proof, lambda proof: proof.title),
     HtmlPart(
         60, "open", "findings/open.html.j2", lambda core: core.finding or (),

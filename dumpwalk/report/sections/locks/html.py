@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.report.model import Finding, Report, Thread
-from dumpwalk.report.names import frame_chain, lock_name, ranges
+from dumpwalk.report.names import frame_chain, lock_name, several_threads
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.locks.phrases import CHAIN, by_index, ordered, owner, state, waiter_groups
 
@@ -49,7 +49,7 @@ def lock_views(
         who, grade, thread = owner(lock, threads)
         parties = [Party("held by", who, 1, grade, "", _chain(thread), stacks.get(thread.index, "") if thread else "")]
         for example, group in waiter_groups(lock, threads):
-            numbers = ranges(waiter.thread for waiter in group)
+            numbers = several_threads([threads[w.thread] for w in group if w.thread in threads])
             parties.append(
                 Party("waits" if len(group) == 1 else "wait", numbers, len(group), group[0].grade, group[0].how or "",
                       _chain(example), stacks.get(example.index, ""))
@@ -73,6 +73,6 @@ HTML = (
         id="locks",
         template="locks/page.html.j2",
         view=lambda core: core.locks,
-        title=lambda locks: "Who waits" if locks else "",
+        title=lambda locks: "Who holds and who waits" if locks else "",
     ),
 )

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dumpwalk.report.html.marks import function_parts
 from dumpwalk.report.model import Actor, Frame, Group, Report, Thread
 from dumpwalk.report.names import MANAGED, base_name, count, frame_chain, mark, ranges
-from dumpwalk.report.own_code import METADATA, is_own
+from dumpwalk.report.own_code import METADATA, is_method, is_own
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.threads.phrases import describe, doubt, line, where
 
@@ -34,6 +34,8 @@ class FrameView:
     doubt: str
     own: bool = False
     """A method of the program itself."""
+    framework: bool = False
+    """A method of the framework."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def group_views(report: Report, prefix: str, actors: Sequence[Actor]) -> List[Gr
     for actor in sorted(actors, key=lambda one: one.role == "waiter"):
         roles.setdefault(actor.thread, []).append(actor.role)
     ranks = {index: rank for rank, index in enumerate(roles)}
-    parts.sort(key=lambda part: min((ranks.get(t.index, len(ranks)) for t in part[1]), default=len(ranks)))
+    parts.sort(
+        key=lambda part: (min((ranks.get(t.index, len(ranks)) for t in part[1]), default=len(ranks)), _calm(part))
+    )
     views = []
     for number, (group, members) in enumerate(parts):
         rows = tuple(
@@ -99,6 +103,16 @@ def group_views(report: Report, prefix: str, actors: Sequence[Actor]) -> List[Gr
             )
         )  # fmt: skip
     return views
+
+
+def _calm(part: Tuple[Optional[Group], List[Thread]]) -> int:
+    """Who waits for a lock first, then who runs, then those that wait for something else, those with a known purpose last."""
+    members = part[1]
+    if any(thread.wait is not None and thread.wait.lock for thread in members):
+        return 0
+    if any(thread.state == "running" for thread in members):
+        return 1
+    return 3 if members and all(thread.role for thread in members) else 2
 
 
 def _tid(thread: Thread) -> str:
@@ -127,6 +141,7 @@ def frame_view(frame: Frame) -> FrameView:
         True,
         doubted,
         is_own(frame),
+        is_method(frame) and not is_own(frame),
     )
 
 
