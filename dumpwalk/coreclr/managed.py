@@ -28,7 +28,6 @@ from dumpwalk.coreclr.types.statics import address_of, is_reference, thread_addr
 from dumpwalk.coreclr.words import NotRead, Unknown, Words
 
 T = TypeVar("T")
-CORE_LIBRARY = "System.Private.CoreLib"
 
 
 class ManagedView:
@@ -56,8 +55,6 @@ class ManagedView:
         self.frame_chains = FrameChains(process, runtime, self, told)
         self.fcalls = FCalls(process, runtime, self)
         self._code: Union[Methods, Unknown, None] = None
-        self.how_found: Optional[str] = None
-        """What led to the code ranges; None before the first look-up, or where nothing did."""
         self.verified = verified(runtime.major) and process.arch.name == "x86_64" and process.os == "linux"
         """Whether names of this version, machine and system were compared with another reader's on real cores."""
 
@@ -67,7 +64,7 @@ class ManagedView:
         """The look-up of code addresses; Unknown where the runtime's code ranges were not found."""
         if self._code is None:
             try:
-                ranges, self.how_found = self._ranges()
+                ranges, _ = self._ranges()
                 entry = 8 if self._process.arch.name == "aarch64" else 12
                 self._code = Methods(ranges, self.types, self.method_names, entry)
             except NotRead as error:

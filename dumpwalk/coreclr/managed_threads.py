@@ -68,7 +68,6 @@ class ManagedThreads:
     """Whether `suspending` was read: None then means nobody."""
     holder: Optional[int] = None
     """Thread object in ThreadStore::m_HoldingThread."""
-    holder_tid: Optional[int] = None
     how: Optional[str] = None
     """Which layout was used and where it comes from; None when there is no list."""
     status: Extent = "none"
@@ -269,7 +268,7 @@ def _thread(process: Process, result: ManagedThreads, address: int, layout: Thre
 
 
 def _holder(process: Process, result: ManagedThreads, layout: ThreadLayout) -> None:
-    """m_HoldingThread and the OS id behind it, kept only when both are what they should be."""
+    """m_HoldingThread, kept only where it is a thread of the list."""
     if layout.holder is None or result.store is None:
         return
     holder = read_u64(process.memory, result.store + layout.holder)
@@ -279,9 +278,6 @@ def _holder(process: Process, result: ManagedThreads, layout: ThreadLayout) -> N
         result.notes.append("ThreadStore's holder word is no thread of the list and is not used")
         return
     result.holder = holder
-    tid = read_u64(process.memory, result.store + layout.holder + 8)
-    if tid and process.thread_by_tid(tid) is not None:
-        result.holder_tid = tid
 
 
 def _compare_with_dump(process: Process, found: ManagedThreads) -> None:

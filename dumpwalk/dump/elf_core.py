@@ -17,8 +17,7 @@ from dumpwalk.core.corefile import CoreFile, CoreImage, Segment, held_bytes
 from dumpwalk.core.memory import FileMemory, Memory
 from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import ArchName
-from dumpwalk.dump import elf_notes
-from dumpwalk.dump import origin as core_writer
+from dumpwalk.dump import elf_notes, origin
 from dumpwalk.dump.evidence_note import unpack
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore
@@ -75,10 +74,10 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch
     try:
         images = _images(told, memory, segments)
         pid = told.pid
-        producer = core_writer.elf_producer(told, memory)
-        diag = core_writer.diaginfo(memory, core_writer.DIAGINFO_LINUX)
-        crash = core_writer.crash(told, producer, pid)
-        kind = core_writer.memory_kind(
+        producer = origin.elf_producer(told, memory)
+        diag = origin.diaginfo(memory, origin.DIAGINFO_LINUX)
+        crash = origin.crash(told, producer, pid)
+        kind = origin.memory_kind(
             segments,
             told.threads,
             held_bytes(segments, [(m.start, m.end) for m in told.mappings]),

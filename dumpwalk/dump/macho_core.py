@@ -18,8 +18,7 @@ from dumpwalk.core.corefile import CoreFile, EvidenceOf, Segment
 from dumpwalk.core.memory import FileMemory
 from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import ArchName, Producer
-from dumpwalk.dump import macho_notes
-from dumpwalk.dump import origin as core_writer
+from dumpwalk.dump import macho_notes, origin
 from dumpwalk.dump.evidence_note import MACHO_OWNER, gaps, unpack
 from dumpwalk.dump.segments import lay_out
 from dumpwalk.errors import MalformedCore, NotACore, Unreadable
@@ -101,11 +100,11 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), wat
     try:
         told = macho_notes.thread_info(memory)
         threads, odd_ids = macho_notes.identify(parts.registers, stack_register, told, metadata)
-        diag = core_writer.diaginfo(memory, core_writer.DIAGINFO_MACOS)
+        diag = origin.diaginfo(memory, origin.DIAGINFO_MACOS)
         found = list_images(memory, segments, diag.runtime_base, [t.registers.get(stack_register, 0) for t in threads])
     finally:
         captured.close()
-    createdump = told is not None or diag != core_writer.DiagInfo()
+    createdump = told is not None or diag != origin.DiagInfo()
     producer: Producer = "createdump" if createdump else "lldb" if parts.notes else "unknown"
     if told is not None and told.cut:
         sentences.append("createdump's list of thread ids is cut")
@@ -118,7 +117,7 @@ def read_macho_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), wat
         os="macos",
         pid=told.pid if told else None,
         producer=producer if evidence is None else evidence.producer,
-        kind=core_writer.memory_kind(segments, threads, found.file_bytes, stack_register)
+        kind=origin.memory_kind(segments, threads, found.file_bytes, stack_register)
         if evidence is None
         else evidence.kind,
         truncated=bool(missing) or (evidence is not None and evidence.truncated),

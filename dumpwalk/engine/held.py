@@ -6,7 +6,7 @@ the runtime's own are held against their documented order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -24,14 +24,6 @@ _STATUSES = ("hang", "suspicious")
 _HOLDING = ("holder", "owner", "spinner", "blocking", "suspender")
 _NAMED = 4
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A lock that a thread holds beside those that its finding tells of."""
-
-    thread: Thread
-    lock: LockFact
 
 
 def asked_threads(facts: Facts, words: Sequence[str]) -> List[Thread]:

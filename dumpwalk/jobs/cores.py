@@ -22,7 +22,7 @@ def below(paths: Sequence[str]) -> Iterator[str]:
         elif not os.access(path, os.R_OK | os.X_OK):
             found = iter((path,))
         else:
-            found = _walk(path)
+            found = _below(path)
         for one in found:
             real = os.path.realpath(one)
             if real not in seen:
@@ -30,7 +30,7 @@ def below(paths: Sequence[str]) -> Iterator[str]:
                 yield one
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _below(folder: str) -> Iterator[str]:
     for here, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):

@@ -61,7 +61,7 @@ def map_strings(value: T, change: Change) -> T:
     """A copy of frozen dataclasses and tuples with every string changed; what stays the same is shared, not copied."""
     memo: Dict[Any, Any] = {}
 
-    def walk(part: Any, field: str) -> Any:
+    def changed_of(part: Any, field: str) -> Any:
         if part.__class__ is str:
             key: Tuple[Any, ...] = (field, part)
             found = memo.get(key)
@@ -79,18 +79,18 @@ def map_strings(value: T, change: Change) -> T:
 
     def compound(part: Any, field: str) -> Any:
         if isinstance(part, (tuple, list)):
-            items = [walk(item, field) for item in part]
+            items = [changed_of(item, field) for item in part]
             same = all(new is old for new, old in zip(items, part))
             return part if same else type(part)(items)
         changed = {}
         for spec in dataclasses.fields(part):
             old = getattr(part, spec.name)
-            new = walk(old, spec.name)
+            new = changed_of(old, spec.name)
             if new is not old:
                 changed[spec.name] = new
         return dataclasses.replace(part, **changed) if changed else part
 
-    result: T = walk(value, "")
+    result: T = changed_of(value, "")
     return result
 
 

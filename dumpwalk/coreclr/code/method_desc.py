@@ -59,12 +59,6 @@ class MethodName:
         """`Namespace.Type.Method`: equal in two dumps of one bug."""
         return f"{self.type_name}.{self.name}" if self.type_name else self.name
 
-    @property
-    def with_arguments(self) -> str:
-        """With the type arguments that the code knows."""
-        own = f"{self.name}{self.arguments}"
-        return f"{self.type_name}{self.type_arguments}.{own}" if self.type_name else own
-
 
 class _Disagrees(Exception):
     """Metadata and MethodDesc say different things: worse than unknown."""

@@ -41,7 +41,6 @@ class PalWait:
     signals: int
     owner_pid: int
     owner_tid: int
-    abandoned: bool
     seen: Sighting
     """Where its CPalThread was found."""
     node: int
@@ -119,7 +118,7 @@ class PalWaits:
             return None
         if not _listed(memory, struct.unpack_from("<Q", data, 0)[0], node, count):
             return None
-        return PalWait(synch, kind, count, signals, owner_pid, owner_tid, bool(data[0x50] & 1), sighting, node)
+        return PalWait(synch, kind, count, signals, owner_pid, owner_tid, sighting, node)
 
 
 def _listed(memory: Memory, head: int, node: int, count: int) -> bool:

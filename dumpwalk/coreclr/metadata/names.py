@@ -165,6 +165,3 @@ class Metadata:
 
     def module_name(self) -> str:
         return self.tables.string(self.tables.row(MODULE, 1)[1])
-
-    def mvid(self) -> bytes:
-        return self.tables.guid(self.tables.row(MODULE, 1)[2])

@@ -92,10 +92,6 @@ class MethodTable:
     def per_instance(self) -> int:
         return self.words.pointer(self.address + _INSTANCE, "the generic type's dictionaries")
 
-    @property
-    def virtuals(self) -> int:
-        return self.words.u16(self.address + _VIRTUALS, "the method table")
-
 
 class TypeTable:
     """Method tables and modules of the process, each looked at once."""
