@@ -6,8 +6,11 @@ told is an `Unknown`, which is falsy and says why. Look return addresses up one 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cached_property
 from typing import Callable, Iterator, List, Optional, Tuple, TypeVar, Union
 
+from dumpwalk.core.memory import for_search
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.code.method_desc import MethodName, MethodNames
 from dumpwalk.coreclr.code.methods import Code, Methods
@@ -57,6 +60,16 @@ class ManagedView:
         self._code: Union[Methods, Unknown, None] = None
         self.verified = verified(runtime.major) and process.arch.name == "x86_64" and process.os == "linux"
         """Whether names of this version, machine and system were compared with another reader's on real cores."""
+
+    @cached_property
+    def unrecorded(self) -> ManagedView:
+        """The same view for questions about many words of which few are what is asked for: no recording keeps what it reads.
+        What is believed of its answers is asked of this view once more (core/recording.py)."""
+        memory = for_search(self._process.memory)
+        if memory is self._process.memory:
+            return self
+        told = ContractResult(self.contract, "")
+        return ManagedView(replace(self._process, memory=memory), self._runtime, self.files, told)
 
     # Code
 

@@ -123,6 +123,8 @@ def _covers(known: Gathered) -> Iterator[Coverage]:
         return
     open_questions = [one.open_question for one in look.blocked if one.open_question is not None]
     lacks = list(dict.fromkeys([*look.census.lacks, *open_questions]))
+    if known.process.corefile is not None and known.process.corefile.evidence is not None:
+        lacks.append("of the heap the evidence core holds the tasks that its own analysis found")
     what = plural(look.census.chains, "chain of awaiting methods", "chains of awaiting methods")
     many = f"{plural(len(look.blocked), 'thread blocks', 'threads block')} on a task"
     searched = f"{look.census.searched / (1 << 20):,.1f} MiB searched for tasks"

@@ -87,7 +87,7 @@ def _thin(around: Surroundings, address: int, managed_id: int) -> Optional[Manag
 
 
 def _other(around: Surroundings, sighting: Sighting, thread: Thread) -> Optional[ManagedLock]:
-    name = around.type_at(sighting.value)
+    name = around.type_at(sighting.value, *_READERS)
     read = _READERS.get(name) if name is not None else None
     row = read(around, sighting) if read is not None else None
     return row if row is not None and row.locked and around.owns(thread, row) else None

@@ -186,20 +186,23 @@ class Surroundings:
         own = own_method([f.method for f in self.managed_frames(thread)])
         return own.full if own is not None else None
 
-    def type_at(self, address: int) -> Optional[str]:
-        """The definition's name of the object at an address, None where it is no object or cannot be named."""
+    def type_at(self, address: int, *types: str) -> Optional[str]:
+        """The definition's name of the object at an address, None where it is no object or cannot be named. Most addresses
+        that are asked about are of no interest: what is read of those that are none of `types` is not recorded."""
         if address % 8 or not 0x10000 < address < 1 << 47:
             return None
-        data = for_search(self.process.memory).read(address, 8)  # most addresses that are asked about are no object's
+        data = for_search(self.process.memory).read(address, 8)
         if data is None:
             return None
         table = int.from_bytes(data, "little") & ~7
         if table not in self._types:
-            found = self.view.definition_of(address) if 0x10000 < table < 1 << 47 else None
+            found = self.view.unrecorded.definition_of(address) if 0x10000 < table < 1 << 47 else None
             self._types[table] = None if found is None or isinstance(found, Unknown) else found
-        if self._types[table] is not None:
+        name = self._types[table]
+        if name is not None and (not types or name in types):
             self.process.memory.read(address, 8)
-        return self._types[table]
+            self.view.definition_of(address)
+        return name
 
     def objects(self, thread: Thread, *types: str) -> Iterator[Tuple[Sighting, str]]:
         """Objects of these types that a thread's registers and stack name, each once, nearest first."""
@@ -207,7 +210,7 @@ class Surroundings:
         for sighting in self.sightings(thread):
             if sighting.value in seen:
                 continue
-            name = self.type_at(sighting.value)
+            name = self.type_at(sighting.value, *types)
             if name is not None and (not types or name in types):
                 seen.add(sighting.value)
                 yield sighting, name
