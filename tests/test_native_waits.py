@@ -6,6 +6,7 @@ The cores are the kernel's: no code, no libc. So every statement rests on memory
 
 from __future__ import annotations
 
+import json
 import struct
 import subprocess
 import sys
@@ -161,3 +162,31 @@ def test_a_pointer_to_nothing_is_no_time_limit(tmp_path: Path) -> None:
     core.write_bytes(data)
     argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
     assert subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 12
+
+
+def test_an_operation_that_waits_for_no_mutex_proves_no_waiter(tmp_path: Path) -> None:
+    """FUTEX_WAIT_REQUEUE_PI on a mutex's own word: all other words agree, and the call contradicts them."""
+    from tests.test_runtime_without_names import _notes
+
+    data = bytearray(unpack_core("native-abba").read_bytes())
+    for _, kind, body, _ in list(_notes(data)):
+        if kind == 1 and struct.unpack_from("<q", data, body + 112 + 8 * 15)[0] == 202:
+            (operation,) = struct.unpack_from("<Q", data, body + 112 + 8 * 13)
+            if operation == 0x80:
+                struct.pack_into("<Q", data, body + 112 + 8 * 13, 0x8B)
+                break
+    core = tmp_path / "requeue.core"
+    core.write_bytes(data)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == 12 and sum(len(k["waiters"]) for k in report["locks"]) == 1
+
+
+def test_a_spin_lock_is_seen_where_the_list_of_files_is_damaged(tmp_path: Path) -> None:
+    from tests.test_runtime_without_names import _count_wrong, _damaged
+
+    core = _damaged("waits/spin-abba", _count_wrong, tmp_path)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", str(core)]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 12, done.stdout

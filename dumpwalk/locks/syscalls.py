@@ -156,6 +156,13 @@ def is_condition_wait(operation: int) -> bool:
     return operation & _FUTEX_COMMAND in (9, 11)
 
 
+def locks_mutexes_by(call: SystemCall) -> bool:
+    """Is it an operation in which glibc and musl wait for a plain mutex: FUTEX_WAIT, or FUTEX_WAIT_BITSET with a time limit
+    (pthread_mutex_clocklock, nptl/lowlevellock.c)?"""
+    command = futex_command(call)
+    return command == 0 or command == 9 and call.timed
+
+
 def futex_command(call: SystemCall) -> int:
     """The operation of a futex call without its private and clock bits."""
     return call.arguments[1] & _FUTEX_COMMAND

@@ -290,6 +290,10 @@ MUTATORS: Dict[str, Mutator] = {
     "lock-kind": semantic.lock_kind,
     "thread-note": semantic.thread_note,
     "numbering": semantic.numbering,
+    "wait-arguments": semantic.wait_arguments,
+    "exchanged": semantic.exchanged,
+    "control-block": semantic.control_block,
+    "file-list": semantic.file_list,
 }
 
 

@@ -33,6 +33,7 @@ def judge(subject: Subject, mutation: Mutation, entry: Report, mutated: DumpByte
             wrong += _of_proof(entry, finding, mutated)
     wrong += _of_cache(entry["dispatch_cache"], mutated)
     wrong += _of_locks(entry["locks"], mutated)
+    wrong += _of_waiters(entry["locks"], mutated)
     if entry["verdict"]["status"] == "none":
         wrong += _of_none(subject, entry, mutated)
     return wrong
@@ -193,6 +194,27 @@ def _of_locks(rows: List[Report], dump: DumpBytes) -> Iterator[str]:
             held = [_across(dump, address, size) for size in (1, 2, 4, 8)]
             if not any(h is not None and value in (h, h - (1 << 32)) for h in held):
                 yield f"lock {row['address']}: {phrase}, and the file has {held}"
+
+
+def _of_waiters(rows: List[Report], dump: DumpBytes) -> Iterator[str]:
+    """Who is proved to wait in a mutex's own word does so by an operation that waits for mutexes. x86_64 Linux: threads are
+    numbered by lldb, in the order of the file where each has a number of its own."""
+    if dump.format != "elf" or dump.arch != "x86_64" or len({t.tid for t in dump.threads}) < len(dump.threads):
+        return
+    for row in rows:
+        for waiter in row["waiters"]:
+            if row["implementation"] != "glibc-mutex" or "the mutex's own word" not in (waiter["how"] or ""):
+                continue
+            word = int(re.search(r"= (0x[0-9a-f]+)", waiter["how"]).group(1), 16)  # type: ignore[union-attr]
+            calls = [t for t in dump.threads if t.value("rdi") == word and t.value("orig_rax") == _FUTEX]
+            if calls and not any(_for_mutexes(t.value("rsi"), t.value("r10")) for t in calls):
+                yield f"a waiter for the mutex at {row['address']}, and no thread's call there waits for mutexes"
+
+
+def _for_mutexes(operation: int, limit: int) -> bool:
+    """FUTEX_WAIT, FUTEX_WAIT_BITSET with a time limit, FUTEX_LOCK_PI and FUTEX_LOCK_PI2 (include/uapi/linux/futex.h)."""
+    command = operation & 0x7F
+    return command in (0, 6, 13) or command == 9 and limit != 0
 
 
 def _of_none(subject: Subject, entry: Report, dump: DumpBytes) -> Iterator[str]:

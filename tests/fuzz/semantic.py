@@ -16,6 +16,8 @@ from tests.fuzz.subjects import Subject
 Random = random.Random
 Patches = List[Tuple[int, bytes]]
 
+_FUTEX = 202
+_NT_FILE = 0x46494C45
 _KINDS = (0, 1, 2, 3, 0x10, 0x11, 0x20, 0x21, 0x40, 0x80, 0x81, 0x90, 0x100, 0x200, 0x400, 0x7FFFFFFF)
 
 
@@ -103,3 +105,98 @@ def numbering(subject: Subject, rng: Random) -> Optional[Mutation]:
             patches.append((start + 44, _number(new[pid])))
     whole = len(own_tids(dump)) == len(dump.threads)
     return Mutation("numbering", f"the notes number threads from {base}", patches, same=whole)
+
+
+def _sleepers(subject: Subject) -> List[int]:
+    """Positions of threads of x64 Linux in futex(2)."""
+    threads = subject.dump.threads
+    return [at for at, t in enumerate(threads) if "orig_rax" in t.registers and t.value("orig_rax") == _FUTEX]
+
+
+def _register(subject: Subject, thread: int, name: str, value: int) -> Tuple[int, bytes]:
+    return subject.dump.threads[thread].registers[name][1], struct.pack("<Q", value & (1 << 64) - 1)
+
+
+def wait_arguments(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """A sleeping thread's system call: another operation, another value, a time limit, another word, another call."""
+    sleepers = _sleepers(subject)
+    if not sleepers:
+        return None
+    at, other = rng.choice(sleepers), rng.choice(sleepers)
+    thread = subject.dump.threads[at]
+    word, stack = thread.value("rdi"), thread.value("rsp")
+    values = {
+        "rsi": (0, 0x80, 0x89, 0x109, 0x189, 0x86, 0x8B, 0x8D, 1),
+        "rdx": (0, 1, 2, 3, thread.tid or 0, 0xFFFFFFFF),
+        "r10": (1, stack + 8, stack + 64),
+        "rdi": (subject.dump.threads[other].value("rdi"), word + 4, word - 8, word + 0x28),
+        "orig_rax": ((1 << 64) - 1, 230, 271, 219, 449, 0),
+        "rax": (0, (1 << 64) - 516, (1 << 64) - 110),
+    }
+    name = rng.choice(sorted(values))
+    new = rng.choice(values[name])
+    return Mutation("wait-arguments", f"thread {at + 1}: {name} = {new:#x}", [_register(subject, at, name, new)])
+
+
+def exchanged(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """Two things that are both in order stand in each other's place: words of a lock, the registers of two threads."""
+    dump = subject.dump
+    if dump.format != "elf" or len(dump.threads) < 2:
+        return None
+    at = _mutex(subject, rng)
+    if at is not None and rng.random() < 0.6:
+        first, second = (dump.offset_of(at + 4 * rng.randrange(-2, 10), 4) for _ in range(2))
+        if first is None or second is None:
+            return None
+        patches = [(first, dump.data[second : second + 4]), (second, dump.data[first : first + 4])]
+        return Mutation("exchanged", f"two words of the mutex at {at:#x}", patches)
+    one, other = rng.sample(range(len(dump.threads)), 2)
+    places = [dump.threads[n].registers for n in (one, other)]
+    patches = [(places[0][name][1], struct.pack("<Q", places[1][name][0])) for name in places[0]]
+    patches += [(places[1][name][1], struct.pack("<Q", places[0][name][0])) for name in places[1]]
+    return Mutation("exchanged", f"the registers of threads {one + 1} and {other + 1}", patches)
+
+
+def control_block(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """A thread's own record says another number, or is another's, or is broken."""
+    own = own_tids(subject.dump)
+    if not own:
+        return None
+    at = rng.choice(sorted(own))
+    begin = subject.dump.threads[at].value("fs_base")
+    if rng.random() < 0.3:
+        other = subject.dump.threads[rng.choice(sorted(own))].value("fs_base")
+        what = f"the thread pointer of thread {at + 1} is {other:#x}"
+        return Mutation("control-block", what, [_register(subject, at, "fs_base", rng.choice((0, other, begin + 8)))])
+    where, size = rng.choice(((0x2D0, 4), (0x2D0, 4), (0, 8), (0x10, 8), (0x2C0, 8), (0x2C8, 8)))
+    tids = [t.tid or 0 for t in subject.dump.threads]
+    offset = subject.dump.offset_of(begin + where, size)
+    if offset is None:
+        return None
+    new = rng.choice((0, rng.choice(tids), max(tids) + 1, 0x7FFFFFFF, begin + 0x1000))
+    what = f"+{where:#x} of the control block of thread {at + 1} = {new:#x}"
+    return Mutation("control-block", what, [(offset, (new & (1 << 8 * size) - 1).to_bytes(size, "little"))])
+
+
+def file_list(subject: Subject, rng: Random) -> Optional[Mutation]:
+    """The list of mapped files is lost, too short, too long, or has another name or address in it."""
+    data = subject.dump.data
+    for start, end in subject.dump.notes:
+        if struct.unpack_from("<I", data, start + 8)[0] != _NT_FILE:
+            continue
+        body = start + 20
+        (count,) = struct.unpack_from("<Q", data, body)
+        if not 0 < count < 100_000:
+            return None
+        choice = rng.choice(("lost", "count", "name", "address"))
+        if choice == "lost":
+            patch = (start + 8, _number(0x7777))
+        elif choice == "count":
+            patch = (body, struct.pack("<Q", rng.choice((0, 1, count // 2, count + 1, 1 << 40))))
+        elif choice == "address":
+            patch = (body + 16 + 24 * rng.randrange(count), struct.pack("<Q", rng.getrandbits(47) & ~0xFFF))
+        else:
+            at = rng.randrange(body + 16 + 24 * count, end)
+            patch = (at, bytes((data[at] ^ 1 << rng.randrange(7),)))
+        return Mutation("file-list", f"the list of files: {choice}", [patch])
+    return None

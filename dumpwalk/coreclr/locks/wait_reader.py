@@ -16,7 +16,7 @@ from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst
 from dumpwalk.locks.mutex_facts import is_mutex
 from dumpwalk.locks.state import LockState
-from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, system_call
+from dumpwalk.locks.syscalls import SystemCall, is_condition_wait, locks_mutexes_by, system_call
 from dumpwalk.locks.waits import Wait
 
 _SIGNAL_WORDS = (0x28, 0x2C, 0x20, 0x24, 0x4, 0x8)
@@ -68,6 +68,8 @@ class WaitReader:
         self, thread: Thread, call: SystemCall, word: int, expected: int
     ) -> Tuple[Optional[LockState], str]:
         process = self._process
+        if not locks_mutexes_by(call):
+            return None, ""
         for libc, at, fits in (
             ("glibc", word, expected & 0xFFFFFFFF == 2),
             ("musl", word - 4, bool(expected & 0x80000000)),

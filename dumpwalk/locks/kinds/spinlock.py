@@ -52,6 +52,9 @@ class _Reader(LockReader):
         here = self._process.module_at(thread.registers.get(arch.pc, 0))
         back = read_u64(self._process.memory, thread.registers.get(arch.sp, 0))
         caller = self._process.module_at(back) if back else None
+        core = self._process.corefile
+        if core is not None and core.files_damaged and back and (here is None or caller is None):
+            return True  # which file it is was lost; the count remains
         if here is None or caller is None or not here.name.startswith(_LIBC):
             return False
         return not caller.name.startswith(_LIBC)
