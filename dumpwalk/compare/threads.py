@@ -49,8 +49,7 @@ def compared(
     if not same_frames or not later.frames:
         if not earlier.frames or not later.frames:
             return "unknown", "one of the looks has no stack of it"
-        callers = [f.pc for f in earlier.frames[1:]] == [f.pc for f in later.frames[1:]]
-        if callers and _function(earlier.frames[0]) == _function(later.frames[0]) is not None:
+        if _in_one_function(earlier.frames, later.frames):
             return "turning", f"stays in {where}; its callers did not move"
         return "moved", f"was in {place(earlier.frames)}, is in {where}"
     if mark is None or other is None or None in (mark.registers, other.registers, mark.stack, other.stack):
@@ -79,6 +78,26 @@ _SWITCHES_OF_A_STOP = 3
 def _stops(report: Report) -> int:
     movement = report.of(Movement)
     return (movement.stops or 0) if movement is not None else 0
+
+
+def _in_one_function(earlier: Sequence[Frame], later: Sequence[Frame]) -> bool:
+    """The innermost function is the same, and all callers stand where they stood. An unwinder may lose or double the caller of
+    a function that it meets in its prologue: two frames may differ."""
+    same = 0
+    for one, other in zip(reversed(earlier), reversed(later)):
+        if one.pc != other.pc:
+            break
+        same += 1
+    if not same or max(len(earlier), len(later)) - same > _INNERMOST:
+        return False
+    if _function(earlier[0]) is not None or _function(later[0]) is not None:
+        return _function(earlier[0]) == _function(later[0])
+    return earlier[0].module == later[0].module and abs(int(earlier[0].pc, 16) - int(later[0].pc, 16)) < _ONE_FUNCTION
+
+
+_INNERMOST = 2
+_ONE_FUNCTION = 4096
+"""Bytes: code without names that is nearer is taken for one function."""
 
 
 def place(frames: Sequence[Frame]) -> str:

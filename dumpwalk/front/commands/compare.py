@@ -33,7 +33,15 @@ def _reports(place: Place, looks: List[str], options: Options) -> List[Report]:
     read = {path: comparing.saved_report(path) for path in looks}
     cores = [path for path in dict.fromkeys(looks) if read[path] is None]
     if cores:
-        asked = {**options, "cores": cores, "fetch": False, "server": (), "sha256": False, "debug_files": False}
+        asked = {
+            **options,
+            "cores": cores,
+            "fetch": False,
+            "server": (),
+            "sha256": False,
+            "debug_files": False,
+            "evidence": (),
+        }
         for path, outcome in zip(cores, place.outcomes(asked)):
             if not isinstance(outcome, Report):
                 raise Usage(f"{path} could not be analysed, so there is nothing to compare.")
