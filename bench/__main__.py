@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
+from bench import batch, scan, stacks, store, table
 from bench import names as names_of
-from bench import scan, stacks, table
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
 from bench.table import Samples
@@ -36,6 +36,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument(
         "--sample-modules", type=Path, metavar="DIR", help="the binaries of net10-sample, which no registry carries"
     )
+    parser.add_argument(
+        "--store", action="store_true", help="only the store of triage, with 10,000 and 1,000,000 dumps"
+    )
+    parser.add_argument("--batch", action="store_true", help="only a batch of 200 small cores")
     parser.add_argument("cores", nargs="*", metavar="CORE", help=f"only these: {' '.join(ALL)}")
     options = parser.parse_args(arguments)
     names = options.cores or (ALL if options.all else QUICK)
@@ -43,6 +47,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if name not in ALL:
             parser.error(f"{name} is none of {' '.join(ALL)}")
     print(f"{_machine()}; medians of {options.runs} runs in turn after a warm-up, least and most in brackets.\n")
+    if options.store or options.batch:
+        print(store.measure(options.runs, _say) if options.store else batch.measure(_say))
+        return 0
     measured: Dict[str, Samples] = {}
     for name in names:
         _say(f"{name}: getting ready")

@@ -29,7 +29,7 @@ def figures(measured: Dict[str, Samples]) -> str:
                 case, tool, _seconds(spread(runs, "wall")), _seconds(spread(runs, "cpu")),
                 f"{spread(runs, 'peak').median:.0f}", ", ".join(map(str, codes)),
             ])  # fmt: skip
-    return _table(rows, ["core", "tool", "wall s", "CPU s", "peak MiB", "exit"])
+    return table(rows, ["core", "tool", "wall s", "CPU s", "peak MiB", "exit"])
 
 
 def ratios(measured: Dict[str, Samples]) -> str:
@@ -39,12 +39,12 @@ def ratios(measured: Dict[str, Samples]) -> str:
         for tool in [name for name in samples if name != "dumpwalk"]:
             pairs = [ratio(samples["dumpwalk"], samples[tool], figure) for figure in ("wall", "cpu", "peak")]
             rows.append([case, f"dumpwalk / {tool}", *map(_times, pairs)])
-    return _table(rows, ["core", "ratio", "wall", "CPU", "peak"])
+    return table(rows, ["core", "ratio", "wall", "CPU", "peak"])
 
 
 def growth(rows: Iterable[Sequence[str]]) -> str:
-    return _table(rows, ["what grows", "dumpwalk", "lldb", "from", "to"])
+    return table(rows, ["what grows", "dumpwalk", "lldb", "from", "to"])
 
 
-def _table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
+def table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> str:
     return str(tabulate([list(row) for row in rows], list(headers), tablefmt="github", disable_numparse=True))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Callable, Tuple
 
 import pytest
 
 from dumpwalk.engine import fingerprint as fp
+from dumpwalk.jobs.isolation import outcome_of, run_one
+from dumpwalk.jobs.job import Task
 from dumpwalk.report.model import Frame, Report, Thread
+from tests.conftest import CORES
 from tests.golden_reports import report_of
 
 MONITORS = "managed/linux-x64-10.0.12-monitor-three"
@@ -22,13 +26,8 @@ EXAMPLES = (
     ("leave-out", "function", "System.Net.Sockets.SocketAsyncEngine.EventLoop"),
     ("ground", "module", "libc.so.6"),
     ("ground", "module", "libsystem_kernel.dylib"),
-    ("ground", "function", "clone3"),
     ("ground", "module", "libcoreclr.so"),
-    ("ground", "function", "CrstBase::Enter"),
-    ("ground", "function", "EnterCriticalSection"),
     ("ground", "module", "libstdc++.so.6"),
-    ("pass", "function", "std::mutex::lock"),
-    ("pass", "function", "pthread_mutex_lock"),
     ("pass", "module", "System.Private.CoreLib.dll"),
 )
 """One thing that each rule takes, in the order of the file."""
@@ -40,6 +39,14 @@ NOT_TAKEN = (
     ("module", "MySystem.dll"),
     ("module", "Program.dll"),
 )
+
+
+@cache
+def bare(name: str) -> Report:
+    """A committed core analysed without lldb and without files."""
+    report = outcome_of(run_one(Task(str(CORES / f"{name}.core.xz"), with_lldb=False), 120))
+    assert isinstance(report, Report)
+    return report
 
 
 def taken_by(rule: fp.Rule, field: str, value: str) -> bool:
@@ -82,8 +89,8 @@ def frames(change: Callable[[Frame], Frame]) -> Callable[[Thread], Thread]:
 
 def test_the_picture_of_a_managed_hang_is_its_own_methods(monitors):
     assert fp.picture(monitors.threads, monitors.modules) == [
-        "Program+<>c__DisplayClass32_1.<Cycle>b__0",
-        "Program.Forever",
+        "ManagedHangs.dll!Program+<>c__DisplayClass32_1.<Cycle>b__0",
+        "ManagedHangs.dll!Program.Forever",
     ]
     assert monitors.verdict.fingerprint == fp.fingerprint(monitors.threads, monitors.modules)
     assert len(str(monitors.verdict.fingerprint)) == 12
@@ -111,18 +118,65 @@ def test_without_identity_there_is_no_fingerprint(monitors):
     assert fp.fingerprint(changed(monitors, frames(numbered)), monitors.modules) is None
 
 
-def test_native_functions_go_by_build_and_offset_where_they_have_no_name():
-    report = report_of("native-abba")
-    named = fp.picture(report.threads, report.modules)
-    bare = changed(report, frames(lambda f: replace(f, function=None, name_source="none", offset=0x1234)))
-    places = fp.picture(bare, report.modules)
-    builds = [place.split("+")[0] for place in places or []]
-    assert places == [f"{builds[0]}+0x1234"] != named and builds[0] in {m.build_id for m in report.modules}
+@pytest.mark.parametrize("name", ["native-abba", "waits/shared-mutex"])
+def test_native_places_are_the_same_with_and_without_files_names_and_lldb(name):
+    """Names depend on the files at hand, and every program has a `main`."""
+    none = bare(name)
+    named = outcome_of(run_one(Task(str(CORES / f"{name}.core.xz"), (str(CORES / "bin"),)), 120))
+    assert any(f.function == "main" for t in named.threads for f in t.frames)
+    assert none.verdict.fingerprint == named.verdict.fingerprint is not None
+    builds = {m.build_id for m in none.modules}
+    places = fp.picture(none.threads, none.modules)
+    assert places and all(call.split("+")[0] in builds for place in places for call in place.split(" < "))
+
+
+def test_native_code_without_identity_has_no_fingerprint():
+    report = bare("native-abba")
     unknown = tuple(replace(m, build_id=None) for m in report.modules)
-    assert fp.fingerprint(bare, unknown) is None
-    assert fp.fingerprint(report.threads, report.modules) == report.verdict.fingerprint
+    assert fp.fingerprint(report.threads, unknown) is None
+    elsewhere = changed(report, frames(lambda f: replace(f, module=None) if f.module == "abba" else f))
+    assert fp.fingerprint(elsewhere, report.modules) is None
+    guessed = changed(report, frames(lambda f: replace(f, trust="scan") if f.module == "abba" else f))
+    assert fp.fingerprint(guessed, report.modules) is None
+    cut = changed(report, lambda t: replace(t, frames=t.frames[:3]))
+    assert fp.fingerprint(cut, report.modules) is None, "with the files at hand the stacks would go on"
+
+
+def test_two_programs_with_functions_of_one_name_are_two_pictures():
+    report = bare("native-abba")
+    other = tuple(replace(m, build_id="00" * 20) if m.path.endswith("abba") else m for m in report.modules)
+    assert fp.fingerprint(report.threads, other) not in (None, report.verdict.fingerprint)
+    monitors = report_of(MONITORS)
+    renamed = changed(
+        monitors, frames(lambda f: replace(f, module="Other.dll") if f.module == "ManagedHangs.dll" else f)
+    )
+    assert fp.fingerprint(renamed, monitors.modules) not in (None, monitors.verdict.fingerprint)
+
+
+def test_who_calls_the_lock_function_is_part_of_the_place():
+    """A lock function that is linked into the program is innermost in every hang of that program."""
+    report = bare("native-abba")
+
+    def one_lock_function(thread: Thread) -> Thread:
+        own = [n for n, f in enumerate(thread.frames) if f.module == "abba"]
+        lock = replace(thread.frames[own[0]], pc=hex(int(thread.frames[own[0]].pc, 16) & ~0xFFF))
+        return replace(thread, frames=(*thread.frames[: own[0]], lock, *thread.frames[own[0] :]))
+
+    places = fp.picture(changed(report, one_lock_function), report.modules)
+    assert places is not None and len(places) == len(fp.picture(report.threads, report.modules) or [])
+    assert len({place.split(" < ")[0] for place in places}) == 1
+
+
+def test_where_a_thread_runs_its_innermost_pc_is_no_place():
+    report = bare("native-abba")
+    first = {t.index: [f.module for f in t.frames].index("abba") for t in report.threads}
+    running = changed(report, lambda t: replace(t, state="running", frames=t.frames[first[t.index] :]))
+    moved = changed(replace(report, threads=running), lambda t: replace(
+        t, frames=(replace(t.frames[0], pc=hex(int(t.frames[0].pc, 16) + 4)), *t.frames[1:])))  # fmt: skip
+    found = fp.fingerprint(running, report.modules)
+    assert found is not None and fp.fingerprint(moved, report.modules) == found
 
 
 def test_programs_that_wait_in_different_places_have_different_ones():
-    found = {report_of(f"waits/{name}").verdict.fingerprint for name in ("idle-server", "rwlock-slow", "join-ring")}
+    found = {bare(f"waits/{name}").verdict.fingerprint for name in ("idle-server", "rwlock-slow", "join-ring")}
     assert len(found) == 3

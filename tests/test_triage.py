@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator
@@ -19,7 +15,9 @@ import pytest
 from dumpwalk.errors import NotFound
 from dumpwalk.report.json_format import to_dict
 from dumpwalk.triage import comment, database, store, views
+from dumpwalk.triage.journal import Done, Journal, name_of
 from dumpwalk.triage.record import record_of
+from fixtures import postgresql
 from tests.conftest import ROOT
 from tests.real_cores import analyze
 
@@ -29,67 +27,8 @@ SIGNATURE = "4fd21060"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own, on a port of the loopback."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [
-        Path(p) for p in [shutil.which("initdb")] if p
-    ]
-    assert places, "PostgreSQL is not installed: scripts/bootstrap test does it"
-    folder = tmp_path_factory.mktemp("postgres")
-    data = folder / "data"
-    as_user = []
-    if os.getuid() == 0:  # PostgreSQL refuses to run as root
-        owner = pwd.getpwnam("postgres")
-        for path in (folder, *folder.parents[:3]):
-            if path.owner() == "root" and str(path).startswith("/tmp/"):
-                path.chmod(0o755)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    bin_folder = places[-1].parent
-    made = [
-        *as_user,
-        str(bin_folder / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "dumpwalk",
-        "-A",
-        "trust",
-        "--no-sync",
-        "-E",
-        "UTF8",
-    ]
-    subprocess.run(made, check=True, stdin=subprocess.DEVNULL, capture_output=True, cwd="/")
-    options = [
-        "-F",
-        "-c",
-        f"port={port}",
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        f"unix_socket_directories={folder}",
-    ]
-    with subprocess.Popen(
-        [*as_user, str(bin_folder / "postgres"), "-D", str(data), *options],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
-    ) as running:  # fmt: skip
-        url = f"postgresql://dumpwalk@127.0.0.1:{port}/postgres"
-        try:
-            end = time.monotonic() + 60
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    with store.opened(url):
-                        break
-                except (OSError, database.StoreUnusable):
-                    assert time.monotonic() < end, "the server does not start"
-                    time.sleep(0.1)
-            yield url
-        finally:
-            running.terminate()
-            running.wait(30)
+    with postgresql.running(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -228,6 +167,41 @@ def test_a_store_of_a_newer_version_and_one_that_is_none_are_told(tmp_path: Path
     (tmp_path / "text").write_text("this is no database, whatever its name")
     with pytest.raises(database.StoreUnusable, match="not a database"), store.opened(str(tmp_path / "text")):
         pass
+
+
+def test_the_journal_of_a_batch_knows_what_is_done(place: str, hang: Dict[str, Any], tmp_path: Path) -> None:
+    """A core is done by its report or by its error; a report that was pruned, and --again, make it wait again."""
+    file = tmp_path / "core"
+    file.write_bytes(b"x")
+    named = name_of(str(file))
+    others = [f"{number:032x}" for number in range(1200)]  # more names than one question takes
+    with store.opened(place) as opened:
+        journal = Journal(opened)
+        journal.forget([named, *others])
+        journal.analysed(named, "d/\udcff", record_of(hang, NOW))
+        journal.failed(others[0], "d/bad", "It is no core.")
+        found = journal.done([*others, named])
+        assert set(found) == {named, others[0]}
+        assert found[named] == Done(SIGNATURE, "hang", hang["verdict"]["kind"], None)
+        assert found[others[0]].error == "It is no core."
+        journal.analysed(named, "d/core", record_of(hang, NOW))
+        assert opened.one(SIGNATURE, NOW).hits == 1 and len(journal.done([named])) == 1
+        opened.prune(NOW + timedelta(days=1))
+        assert set(journal.done([named, others[0]])) == {others[0]}
+        journal.forget([named, *others])
+        assert journal.done([named, *others]) == {}
+    file.write_bytes(b"xy")
+    assert name_of(str(file)) != named
+
+
+def test_a_report_and_its_row_of_the_journal_are_written_together(place: str, hang: Dict[str, Any]) -> None:
+    def fails(connection: Any) -> None:
+        raise RuntimeError("killed between the two")
+
+    with store.opened(place) as opened:
+        with pytest.raises(RuntimeError):
+            opened.add(record_of(hang, NOW), also=fails)
+        assert opened.seen(NOW) == []
 
 
 @pytest.fixture

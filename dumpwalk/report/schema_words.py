@@ -25,7 +25,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Verdict.finding": "findings[].id of the finding that decided; null where none did.",
     "Verdict.known": "What the store knows of it: a sentence; null where none was asked (--store).",
     "Verdict.fingerprint": "Hash of the picture, who waits in which functions: equal for two dumps of one shape, also where "
-    "there is no signature; null where a function has neither a name nor a build-id and offset.",
+    "there is no signature; null where a place has no identity (a managed name, else build-id and offset).",
     "FailedCore": "A core that could not be analysed.",
     "FailedCore.path": "As given on the command line.",
     "FailedCore.error": "The sentence that stands on stderr too.",

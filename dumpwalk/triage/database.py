@@ -12,7 +12,7 @@ from dumpwalk import scratch
 from dumpwalk.errors import DumpwalkError, Usage
 
 VARIABLE = "DUMPWALK_STORE"
-HEAD = "0002"
+HEAD = "0003"
 """The newest step of migrations/versions."""
 _LOCK = 0x64756D70
 """PostgreSQL's advisory lock that one migration at a time holds."""

@@ -28,7 +28,8 @@ def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
     )
     days = store.by_day(at, DAYS)
     about = store.runtimes([s.key for s in found])
-    rows = [_row(store, s, days.get(s.key, [0] * DAYS), about.get(s.key, {}), at) for s in found]
+    links = store.links()
+    rows = [_row(s, days.get(s.key, [0] * DAYS), about.get(s.key, {}), links.get(s.key, ""), at) for s in found]
     total = {name: sum(s.windows[name] for s in found) for name, _ in WINDOWS}
     style, script = _asset("page.css"), _asset("page.js")
     return str(
@@ -50,8 +51,7 @@ def _asset(name: str) -> str:
     return (pkgutil.get_data(__package__, name) or b"").decode("utf-8")
 
 
-def _row(store: Store, one: Seen, days: List[int], about: Dict[str, List[str]], at: datetime) -> Dict[str, Any]:
-    newest = store.dumps(one.key, 1)
+def _row(one: Seen, days: List[int], about: Dict[str, List[str]], link: str, at: datetime) -> Dict[str, Any]:
     most = max(days) or 1
     bars = [
         {
@@ -67,9 +67,7 @@ def _row(store: Store, one: Seen, days: List[int], about: Dict[str, List[str]], 
         "sentence": sentence(one.line),
         "first": when(one.first_seen)[:10],
         "last": when(one.last_seen)[:16].replace("T", " "),
-        "link": newest[0]["link"]
-        if newest and str(newest[0]["link"] or "").startswith(("http://", "https://"))
-        else None,
+        "link": link if link.startswith(("http://", "https://")) else None,
         "runtimes": about.get("runtimes", []),
         "systems": about.get("systems", []),
         "bars": bars,

@@ -154,6 +154,15 @@ class Store:
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def links(self) -> Dict[str, str]:
+        """Of each key the link of its newest dump, where that has one."""
+        newest = select(reports.c.key, func.max(reports.c.seen_at).label("last")).group_by(reports.c.key).subquery()
+        same = and_(newest.c.key == reports.c.key, newest.c.last == reports.c.seen_at)
+        query = select(reports.c.key, reports.c.link).join(newest, same).where(reports.c.link.is_not(None))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(reports.c.id.desc()))
+            return {str(row[0]): str(row[1]) for row in rows}
+
     def newest_report(self, key: str) -> Optional[str]:
         """The newest whole report of a key, as JSON."""
         query = (
@@ -187,7 +196,8 @@ class Store:
     def by_day(self, at: datetime, days: int = 30) -> Dict[str, List[int]]:
         """Hits of each key on each of the last days, the oldest first."""
         start = _plain(at) - timedelta(days=days)
-        day = func.date(reports.c.seen_at)
+        sqlite = self._engine.dialect.name == "sqlite"  # which keeps times as text, and parses it at each date()
+        day = func.substr(reports.c.seen_at, 1, 10) if sqlite else func.date(reports.c.seen_at)
         query = select(reports.c.key, day, func.count()).where(
             reports.c.seen_at > start, reports.c.seen_at <= _plain(at)
         )

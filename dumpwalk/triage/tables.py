@@ -39,6 +39,7 @@ reports = Table(
     Column("report", LargeBinary),
     Index("reports_by_key", "key", "seen_at"),
     Index("reports_by_time", "seen_at", "key"),
+    Index("reports_by_system", "key", "runtime", "os", "arch"),
 )
 """One row a dump. Times are UTC; `report` is the JSON, zlib-compressed, of the newest reports of a key only."""
 
