@@ -237,11 +237,16 @@ def test_explain() -> None:
         ("walk zzz", "not a number"),
         ("walk 0x10 --words 0", "--words"),
         ("explain nonsense", "is no finding kind"),
-        ("bogus", "bogus"),
     ],
 )
 def test_errors_are_sentences(command: str, words: str) -> None:
     assert words in sentence(batch([f"dumpwalk {command}"]))
+
+
+def test_a_subcommand_that_there_is_not_is_refused_by_lldb_itself() -> None:
+    """lldb 19 says so without the word `error`."""
+    done = batch(["dumpwalk bogus"])
+    assert done.code == 1 and "bogus" in done.errors and "Traceback" not in done.output + done.errors
 
 
 def test_a_missing_module_folder_does_not_stop_the_analysis(core: Path) -> None:
