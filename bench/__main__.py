@@ -18,9 +18,20 @@ from bench import names as names_of
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
 from bench.table import Samples
+from fixtures import managed_crowds
 
 GROWTH = (
     ("a thread", "crowd-2000", "crowd-10000", 8000, 1e6, "us"),
+    (
+        "a managed thread that waits for one lock with others",
+        "managed-pair",
+        "managed-waiters",
+        managed_crowds.MANY,
+        1e6,
+        "us",
+    ),
+    ("a managed thread that sleeps", "managed-pair", "managed-threads", managed_crowds.MANY, 1e6, "us"),
+    ("a managed lock in a deadlock, with its thread", "managed-pair", "managed-locks", managed_crowds.MANY, 1e6, "us"),
     ("an element", "healthy", "cache-100000", 100_000, 1e6, "us"),
     ("an element", "healthy", "cache-1000000", 1_000_000, 1e6, "us"),
     ("a node of a loop", "hang-self", "chain-100000", 100_000, 1e6, "us"),

@@ -13,13 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from fixtures import busy, many_tasks, packages, scale
+from fixtures import busy, managed_crowds, many_tasks, packages, scale
 
 WORK = Path(__file__).resolve().parent.parent / "build" / "bench"
 NET_3_1 = "dotnet-3.1.23-linux-x64"
+NET_8 = "dotnet-8.0.4-linux-x64"
 NET_9 = "azmcp-0.5.0-linux-x64"
-QUICK = ("hang-self", "net9-hang-self", "net10-sample", "busy-58000", "crowd-2000", "cache-100000")
-ALL = (*QUICK, "healthy", "crowd-10000", "cache-1000000", "chain-100000", "sparse-8g", "dense-1g", "tasks-1000000")
+QUICK = ("hang-self", "net9-hang-self", "net10-sample", "managed-hall", "busy-58000", "crowd-2000", "cache-100000")
+ALL = (
+    *QUICK,
+    *managed_crowds.MODES,
+    "healthy",
+    "crowd-10000",
+    "cache-1000000",
+    "chain-100000",
+    "sparse-8g",
+    "dense-1g",
+    "tasks-1000000",
+)
 FIFTY = 50
 
 
@@ -52,6 +63,10 @@ def case(name: str, sample_modules: Optional[Path] = None) -> Case:
         core = busy.ensure(WORK / f"{name}.core")
     elif name == "tasks-1000000":
         core = many_tasks.ensure(WORK / f"{name}.core")
+    elif name in managed_crowds.MODES:
+        core = managed_crowds.ensure(name, WORK / f"{name}.core")
+    elif name == "managed-hall":
+        core = scale.plain_core("hangs/net8-hall", WORK)
     else:
         core = scale.ensure(name, WORK) if name in scale.SCALE else scale.plain_core(name, WORK)
     if name.startswith("crowd-"):
@@ -60,6 +75,10 @@ def case(name: str, sample_modules: Optional[Path] = None) -> Case:
         root = packages.fetch(NET_9)
         folder = root / "package" / "dist"
         return Case(name, core, folder / "azmcp", (folder,), (root,))
+    if name.startswith("managed-"):
+        root = packages.runtime_folder(NET_8)
+        folders = [packages.framework_folder_8(), *root.glob("host/fxr/*")]
+        return Case(name, core, root / "dotnet", folders, (root,))
     root = packages.fetch(NET_3_1)
     home = root / "dotnetcore2" / "bin"
     shared = home / "shared" / "Microsoft.NETCore.App" / "3.1.23"

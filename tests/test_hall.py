@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
 
 from dumpwalk.analysis.observe import observe
+from dumpwalk.coreclr.locks.monitor import read_monitors
+from dumpwalk.coreclr.locks.sync_table import read_sync_table
 from dumpwalk.engine.run import report_of
 from dumpwalk.report.model import Report
 from fixtures.hangs import name_of
@@ -124,3 +127,26 @@ def test_live_named_mutexes_are_told_and_not_taken_for_events(tmp_path: Path) ->
     waiters = sorted(tids[w["thread"]] for k in rows for w in k["waiters"])
     assert waiters == sorted(lock["waiters"][0] for lock in truth["locks"].values())
     assert all(k["owner"] is None and "dump of kind full" in k["owners_unknown"] for k in rows)
+
+
+@pytest.mark.parametrize("holes", ["variables", "kind"])
+def test_table_of_sync_blocks_that_is_not_in_the_dump_is_told(holes: str) -> None:
+    """Without it no Monitor is read: a process that waits in none is not called healthy for that."""
+    process = bare_process(HALL_8)
+    facts = observe(process)
+    assert facts.around is not None and process.corefile is not None
+    low, high = facts.around.runtime.image.span()
+    table = read_sync_table(facts.around)
+    assert table.address is not None and table.status == "complete"
+    if holes == "variables":
+        again = rewrite(bare_process(HALL_8), {}, [range(low, high)])
+        around = replace(facts.around, process=again)
+    else:
+        mini = replace(process.corefile, kind="mini")
+        again = rewrite(bare_process(HALL_8), {}, [range(table.address, table.address + 0x1000)])
+        again.corefile = mini
+        around = replace(facts.around, process=again)
+    missing = read_sync_table(around)
+    assert (missing.address, missing.lacking) == (None, True)
+    read_monitors(around)
+    assert missing.why in around.lacking

@@ -50,7 +50,7 @@ def read_monitors(around: Surroundings) -> List[ManagedLock]:
     pairs = [(entry, _row(around, entry)) for entry in table.entries]
     used = [(entry, row) for entry, row in pairs if row is not None]
     _attach(around, [(e, r) for e, r in used if r.counted], queues)
-    if table.status != "complete" and table.address is not None:
+    if table.status != "complete" and (table.address is not None or table.lacking):
         around.lacking.append(table.why)
     return [row for _, row in used]
 

@@ -52,6 +52,8 @@ class SyncTable:
     status: str
     """complete, partial or none."""
     why: str
+    lacking: bool = False
+    """Not found, and the dump lacks the places where the runtime may keep it, or is of a kind without heaps."""
     disagreeing: int = 0
     """Entries whose block or object does not carry their number."""
 
@@ -65,19 +67,24 @@ def header_index(header: int) -> Optional[int]:
 
 def read_sync_table(around: Surroundings) -> SyncTable:
     """The process's sync blocks. Never raises on damaged memory."""
-    unreadable = False
+    looked_at = 0
     for address in _candidates(around):
         table = read_u64(around.process.memory, address)
-        if table is None:
-            unreadable = True
-            continue
-        if not table or table % 8:
-            continue
-        if _is_table(around.process, table):
+        if table is None or (table and around.process.memory.read(table, _ENTRY) is None and _named(around, address)):
+            continue  # not captured: the variable, or the table where the contract names the variable
+        looked_at += 1
+        if table and table % 8 == 0 and _is_table(around.process, table):
             return _walk(around.process, table, limits.SYNC_BLOCKS)
-    if unreadable:
-        return SyncTable(None, [], "none", "the table of sync blocks is not in the dump")
+    core = around.process.corefile
+    if not looked_at or (core is not None and core.kind in ("mini", "triage")):
+        return SyncTable(None, [], "none", "the table of sync blocks is not in the dump", lacking=True)
     return SyncTable(None, [], "none", "the table of sync blocks was not found, or no object has one")
+
+
+def _named(around: Surroundings, address: int) -> bool:
+    """The contract says that the variable is there."""
+    contract = around.view.contract
+    return contract is not None and contract.addresses.get("SyncTableEntries") == address
 
 
 def _candidates(around: Surroundings) -> Iterator[int]:
