@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from dumpwalk import limits
-from dumpwalk.core.memory import for_search, read_u32, read_words
+from dumpwalk.core.memory import for_search, read_u32, read_u64, read_words
 from dumpwalk.core.process import Thread
+from dumpwalk.core.thread_stack import stack_end
 from dumpwalk.coreclr.locks import lock, reader_writer_lock, rwlock_slim
 from dumpwalk.coreclr.locks.model import LockObject, ManagedLock
 from dumpwalk.coreclr.locks.surroundings import Surroundings
@@ -22,6 +22,8 @@ from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.state import Owner, Sighting, Word
 
 _READERS = {module.TYPE: module.held_row for module in (lock, rwlock_slim, reader_writer_lock)}
+_SMALLEST, _LARGEST = 0x18, 0x100
+"""BaseSize of an object with a field, and more than that of any lock: ReaderWriterLockSlim has 0x60."""
 
 
 def held_by(around: Surroundings, thread: Thread) -> List[Tuple[ManagedLock, Sighting]]:
@@ -48,7 +50,7 @@ def _words(around: Surroundings, thread: Thread) -> Iterator[Sighting]:
             seen.add(value)
             yield Sighting(value, register=name)
     at = thread.registers.get(around.process.arch.sp, 0)
-    end = at + limits.HELD_STACK_BYTES
+    end = stack_end(around.process, thread)
     while at and at % 8 == 0 and at < end:
         size = min(end, (at | 0xFFF) + 1) - at
         words = read_words(around.process.memory, at, size // 8)
@@ -86,7 +88,18 @@ def _thin(around: Surroundings, address: int, managed_id: int) -> Optional[Manag
     return row
 
 
+def _may_be_lock(around: Surroundings, address: int) -> bool:
+    """Does the word there lead to what can be the method table of a small object? Its BaseSize (+4 in every version, methodtable.h)
+    is asked before its type is: nine of ten values on a stack are no objects."""
+    tried = for_search(around.process.memory)
+    table = read_u64(tried, address)
+    size = read_u32(tried, (table & ~7) + 4) if table and 0x10000 < table < 1 << 47 else None
+    return size is not None and size % 8 == 0 and _SMALLEST <= size <= _LARGEST
+
+
 def _other(around: Surroundings, sighting: Sighting, thread: Thread) -> Optional[ManagedLock]:
+    if not _may_be_lock(around, sighting.value):
+        return None
     name = around.type_at(sighting.value, *_READERS)
     read = _READERS.get(name) if name is not None else None
     row = read(around, sighting) if read is not None else None

@@ -20,6 +20,7 @@ from dumpwalk.core.grade import Grade
 from dumpwalk.core.memory import Memory, for_search, read_words
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Process, Thread
+from dumpwalk.core.thread_stack import stack_end
 from dumpwalk.core.word_search import WordSearch, find_words
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst, pal_held
@@ -178,7 +179,7 @@ class _Stacks:
 def _stack(process: Process, thread: Thread) -> Iterator[Tuple[int, int]]:
     """(value, address) of the words of a living stack, from its pointer up."""
     at = thread.registers.get(process.arch.sp, 0)
-    end = at + limits.HELD_STACK_BYTES
+    end = stack_end(process, thread)
     while at and at % 8 == 0 and at < end:
         size = min(end, (at | 0xFFF) + 1) - at
         words = read_words(process.memory, at, size // 8)
