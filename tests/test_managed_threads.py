@@ -296,7 +296,7 @@ def test_globals_of_the_contract_serve_without_their_names() -> None:
     pointers = struct.pack("<5Q", 0, BASE + 0x4F00, BASE + G_STORE, BASE + G_FINALIZER, BASE + G_SUSPENSION)
     values = struct.pack("<QQQ", STORE, heap.threads[1], heap.threads[3])
     image = elf_image({}, [(0x4300, header), (0x4200, pointers), (G_STORE, values)])
-    memory = BytesMemory([(BASE, image), (HEAP, bytes(heap.bytes))])
+    memory = BytesMemory([(BASE, image), (HEAP, bytes(heap.bytes)), (0x7FFF00000000, b"?" * 500)])
     proc = process(memory, [module("/app/tool")], tids=TIDS)
     runtime = identify(proc)
     assert runtime is not None and runtime.located_by == "contents"
