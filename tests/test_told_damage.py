@@ -82,6 +82,24 @@ def test_a_second_cache_that_is_in_order_is_told_and_no_damage(tmp_path: Path) -
     assert f"1 more structure looks like it, at 0x{addresses.pop():x}" in cover["why"]
 
 
+def test_a_managed_thread_in_a_wait_that_nothing_explains_is_never_nothing_stuck(tmp_path: Path) -> None:
+    """A worker of the healthy process, which sleeps for a while, without its time limit: the PAL's own condition variable is
+    all that is left of what it waits for."""
+    data = bytearray(unpack_core("healthy").read_bytes())
+    worker = [body for _, kind, body, _ in _notes(data) if kind == 1][7]
+    (call,) = struct.unpack_from("<q", data, worker + 112 + 8 * 15)
+    assert call == 202 and struct.unpack_from("<Q", data, worker + 112 + 8 * 7)[0]
+    struct.pack_into("<Q", data, worker + 112 + 8 * 7, 0)
+    struct.pack_into("<Q", data, worker + 112 + 8 * 13, 0x189)
+    core = tmp_path / "waits.core"
+    core.write_bytes(data)
+    code, report = _analyze(core)
+    assert (code, report["verdict"]["kind"]) == (12, "managed-wait-unknown")
+    assert "1 managed thread waits for something that was not recognised" in report["verdict"]["headline"]
+    cover = next(c for c in report["coverage"] if c["area"] == "managed-locks")
+    assert cover["status"] == "partial" and cover["why"].endswith("not recognised: 8")
+
+
 def test_two_threads_with_one_tid_are_two_rows_and_repro_lines_show_their_own_registers(tmp_path: Path) -> None:
     data = bytearray(unpack_core("native-three").read_bytes())
     records = [body for _, kind, body, _ in _notes(data) if kind == 1]
