@@ -190,3 +190,22 @@ def test_a_spin_lock_is_seen_where_the_list_of_files_is_damaged(tmp_path: Path) 
     argv = [sys.executable, "-m", "dumpwalk", "analyze", str(core)]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 12, done.stdout
+
+
+def test_a_ring_of_inheriting_mutexes_that_the_kernel_would_have_refused_proves_nothing(tmp_path: Path) -> None:
+    """The owner words (the lock's own and the struct's) of a healthy queue name one of the waiters: a deadlock that
+    FUTEX_LOCK_PI answers with EDEADLK instead of a sleep."""
+    from tests.test_runtime_without_names import _offset
+
+    data, truth = bytearray(unpack_core("waits/inherit-slow").read_bytes()), truth_of("waits/inherit-slow")
+    mutex = int(next(o["address"] for o in truth["objects"].values() if o["kind"] == "mutex"), 16)
+    forged = truth["threads"]["queue-1"]
+    struct.pack_into("<I", data, _offset(data, mutex), forged | 0x80000000)
+    struct.pack_into("<I", data, _offset(data, mutex + 8), forged)
+    core = tmp_path / "forged.core"
+    core.write_bytes(data)
+    argv = [sys.executable, "-m", "dumpwalk", "analyze", "-f", "json", str(core)]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode in (11, 12), report["verdict"]
+    assert not [f for f in report["findings"] if f["status"] == "hang" or f["confidence"] == "proved"]
