@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable, Dict, List, Tuple
 
 import pytest
 
+from dumpwalk.core.memory import BytesMemory, LayeredMemory
+from dumpwalk.core.numbering import read_numbering
 from dumpwalk.debugger.open import opened
 from dumpwalk.engine.run import analyze_process
 from dumpwalk.report.model import Report
+from tests.bare_process import bare_process
 from tests.conftest import truth_of, unpack_core
 from tests.fuzz.dump_bytes import DumpBytes, parse
 
@@ -124,3 +128,40 @@ def test_control_blocks_that_say_other_numbers_are_not_believed_against_each_oth
 
     report = _report("native-orphaned", change, tmp_path)
     assert report.verdict.exit_code == 12 and report.verdict.status == "inconclusive"
+
+
+def test_own_records_of_an_arm64_program_are_read_by_its_thread_pointers() -> None:
+    """The core of an emulator: it has no note of the thread pointers, which the program told; the memory is glibc's of arm64."""
+    truth = truth_of("waits/arm64-abba")
+    pointers = {truth["threads"][name]: int(at, 16) for name, at in truth["thread_pointers"].items()}
+    process = bare_process("waits/arm64-abba")
+    register = process.arch.thread_pointer
+    assert process.arch.name == "aarch64" and process.numbering.status == "unknown"
+    threads = [
+        SimpleNamespace(index=t.index, tid=t.tid, tid_source="os", registers={register: pointers.get(t.tid or 0, 0)})
+        for t in process.threads
+    ]
+    found = read_numbering(threads, process.memory, process.arch, "linux", truth["pid"])
+    assert found.status == "agrees" and sorted(found.own.values()) == sorted(pointers)
+    assert found.listed == {truth["pid"], *pointers} and found.missing == []
+    others = [SimpleNamespace(**{**vars(t), "tid": (t.tid or 0) + 700}) for t in threads if t.registers[register]]
+    assert read_numbering(others, process.memory, process.arch, "linux", None).status == "mapped"
+
+
+def test_a_deadlock_of_arm64_is_proved_where_its_calls_are_seen() -> None:
+    """gdb and the emulator leave code out of cores: the instruction before each pc is put back, as the program's file has them."""
+    truth, process = truth_of("waits/arm64-abba"), bare_process("waits/arm64-abba")
+    report = analyze_process(process, "core")
+    assert report.verdict.exit_code == 12 and "it cannot be told" in _coverage(report, "locks")[1]
+    process = bare_process("waits/arm64-abba")
+    arch = process.arch
+    calls = {t.registers[arch.pc] - arch.syscall_before_pc for t in process.threads}
+    process.code = LayeredMemory(
+        [BytesMemory([(at, bytes(arch.syscall_instruction)) for at in sorted(calls)]), process.memory]
+    )
+    report = analyze_process(process, "core")
+    assert (report.verdict.exit_code, report.verdict.kind) == (10, "lock-cycle")
+    assert {k.address: k.owner.tid for k in report.locks if k.owner} == {
+        f"0x{int(truth['locks'][lock], 16):x}": truth["threads"][name]
+        for lock, name in (("lock_a", "a-then-b"), ("lock_b", "b-then-a"))
+    }
