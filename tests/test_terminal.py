@@ -109,7 +109,8 @@ def test_what_comes_next_is_the_command_for_this_dump(dumpwalk_command: Run) -> 
     assert any(line.endswith(tool) for line in said), "the tool of the process's own runtime"
     assert f"  dumpwalk analyze {small} -m FOLDER" in said and f"  dumpwalk analyze --full {small}" in said
     assert any(line.startswith("  - dispatch cache, not covered: ") for line in said)
-    assert f"  dumpwalk threads {busy}" in dumpwalk_command("analyze", busy).stdout.splitlines(), (
+    whole = dumpwalk_command("analyze", busy).stdout.splitlines()
+    assert f"  dumpwalk threads {busy}" in whole and f"  dumpwalk compare {busy} SECOND" in whole, (
         "in the whole report too"
     )
     top = dumpwalk_command("analyze", wrong, *module_options("hang-self")).stdout.split("Who holds")[0]

@@ -44,7 +44,11 @@ def steps(report: Report, finding: Optional[Finding], short: bool = False) -> Li
     """The next commands; `short`: for a reader who has not seen the proof."""
     core = shlex.quote(report.dump.path)
     found: List[Step] = []
-    if report.verdict.status != "hang" and report.dump.kind != "live":
+    if report.verdict.status != "hang" and report.dump.kind == "live" and report.dump.pid is not None:
+        found.append(
+            Step(f"dumpwalk analyze --pid {report.dump.pid} --again 10", "two looks at the process: stuck or slow")
+        )
+    elif report.verdict.status != "hang":
         found += _memory(report)
         found += _binaries(report, core)
         found += _second_look(report, core)
@@ -96,8 +100,20 @@ def _binaries(report: Report, core: str) -> List[Step]:
 
 
 def _second_look(report: Report, core: str) -> List[Step]:
-    """One dump has no durations."""
-    return []
+    """One dump has no durations: whether its waits end is what a second look shows."""
+    if _alive(report):
+        pid = report.dump.pid
+        return [
+            Step(
+                f"dumpwalk analyze --pid {pid} --again 10",
+                "the process still runs here: two looks at it, stuck or slow",
+            )
+        ]
+    return [
+        Step(
+            f"dumpwalk compare {core} SECOND", "with a dump of the same process made some seconds later: stuck or slow"
+        )
+    ]
 
 
 def _alive(report: Report) -> bool:
