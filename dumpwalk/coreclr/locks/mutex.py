@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
+from dumpwalk.coreclr.locks.known_methods import rule_of
 from dumpwalk.coreclr.locks.model import LockObject, LockWaiter, ManagedLock
 from dumpwalk.coreclr.locks.pal_objects import PalWaits, pal_waits
 from dumpwalk.coreclr.locks.reader import AREA, managed_reader
@@ -24,6 +25,9 @@ def read_mutexes(around: Surroundings, pal: PalWaits) -> List[ManagedLock]:
     for wait in around.blocked():
         if wait.thread.index in around.resolved or wait.call.kind not in ("futex", "psynch-condition", "timed-wait"):
             continue
+        rule = rule_of([frame.method for frame in around.managed_frames(wait.thread)])
+        if rule is not None and rule.kind != "event":
+            continue  # a Mutex is waited for by WaitHandle's methods
         found = pal.of(wait)
         if found is None or found.type not in _MUTEXES:
             continue
