@@ -32,6 +32,7 @@ STATUSES: Dict[str, str] = {
     "managed-wait-unknown": "inconclusive (12)",
     "managed-locks-unread": "inconclusive (12)",
     "pool-unread": "inconclusive (12)",
+    "async-unread": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

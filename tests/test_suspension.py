@@ -28,6 +28,8 @@ def test_suspension_without_a_known_root_is_suspicious() -> None:
     assert [tids[a.thread] for a in finding.actors if a.role == "suspender"] == [truth["suspending_tid"]]
     blocking = {tids[a.thread] for a in finding.actors if a.role == "blocking"}
     assert truth["tid"] in blocking and truth["suspending_tid"] not in blocking
+    why = [line for line in finding.summary[1:] if f"(tid {truth['tid']}) is running" in line]
+    assert why, finding.summary
     assert all(e.value == "1" for e in finding.evidence if e.address and "cooperative" in e.what)
 
 

@@ -70,7 +70,8 @@ def detect(facts: Facts) -> List[Finding]:
         if wait is not None:
             how = f"{wait.call.how}; its Thread says cooperative mode, in which a suspension waits for it"
             evidence.append(Evidence(f"thread {thread.index} is in a system call", None, None, how, "proved"))
-    for thread in [t for t in open_ones if t not in blocked][:_SHOWN]:
+    others = sorted((t for t in open_ones if t not in blocked), key=lambda t: (_waits_for_a_lock(facts, t), t.index))
+    for thread in others[:_SHOWN]:
         summary += _why(facts, thread)
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"
@@ -116,6 +117,12 @@ def detect(facts: Facts) -> List[Finding]:
             signature_parts=("suspension", *places) if places or not proved else (),
         )
     ]
+
+
+def _waits_for_a_lock(facts: Facts, thread: Thread) -> bool:
+    """Such a thread goes on when another one does, so those that run are told before it."""
+    wait = facts.wait_of(thread)
+    return wait is not None and wait.lock is not None
 
 
 def _why(facts: Facts, thread: Thread) -> List[str]:
