@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from bench import batch, scan, stacks, store, table
+from bench import batch, evidence, scan, stacks, store, table
 from bench import names as names_of
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
@@ -83,6 +83,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if name in measured:
             told = case(name, options.sample_modules)
             print(names_of.sentence(name, names_of.measure(told.core, told.modules, options.runs)))
+    for name in ("hang-self", "net9-hang-self", "net10-sample", "crowd-2000", "cache-100000"):
+        if name in measured:
+            told = case(name, options.sample_modules)
+            print(evidence.sentence(name, told.core, told.modules, options.runs))
     if options.all:
         print(_fifty(case("hang-self")))
     return 0

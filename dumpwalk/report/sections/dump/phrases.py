@@ -14,7 +14,7 @@ def dump_line(dump: Dump) -> str:
         parts.append(dump.process_name)
     if dump.pid is not None:
         parts.append(f"pid {dump.pid}")
-    if dump.kind == "live":
+    if dump.kind == "live" and dump.evidence is None:
         return ", ".join(
             [
                 *parts,
