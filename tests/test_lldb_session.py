@@ -13,6 +13,7 @@ from typing import Any, List
 
 import pytest
 
+from dumpwalk.dump.preflight import open_core
 from tests.conftest import ROOT, unpack_core
 from tests.lldb_batch import Batch, batch, clean_environment, init_line, lldb_program, load, settings_for
 from tests.real_cores import analyze, module_options
@@ -185,10 +186,14 @@ def test_each_format_is_what_the_command_line_prints(core: Path, kind: str) -> N
 
 
 def test_several_outputs_from_one_analysis(core: Path, tmp_path: Path) -> None:
-    done = in_session(HANG, f"dumpwalk analyze -o {tmp_path}/a.json -o {tmp_path}/b.md --redact")
+    done = in_session(HANG, f"dumpwalk analyze -o {tmp_path}/a.json -o {tmp_path}/b.md -o {tmp_path}/c.core --redact")
     assert done.code == 0, done.errors
     assert json.loads((tmp_path / "a.json").read_text())["redacted"] is True
     assert (tmp_path / "b.md").read_text().startswith("#")
+    evidence = open_core(str(tmp_path / "c.core"))
+    assert evidence.evidence is not None and evidence.evidence.redacted and evidence.evidence.changed is False
+    assert (tmp_path / "c.core").stat().st_mode & 0o777 == 0o600
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.md", "c.core"]
 
 
 def test_known_issue(core: Path) -> None:

@@ -6,7 +6,7 @@ import lzma
 import os
 import shutil
 from dataclasses import replace
-from typing import Optional, Sequence, Tuple
+from typing import IO, Optional, Sequence, Tuple
 
 from dumpwalk import __version__, limits
 from dumpwalk.analysis.facts import Facts
@@ -51,7 +51,7 @@ def make(facts: Facts, findings: Sequence[Finding], recording: Recording, wanted
 
 
 def _write(core: CoreFile, process: Process, recording: Recording, searched: Tuple[str, ...], wanted: Wanted) -> None:
-    with open(_plain(wanted), "x+b") as stream:
+    with _new(_plain(wanted)) as stream:
         content = _content(core, process, recording, searched)
         if wanted.redacted:
             content = _redacted(content, process, recording)
@@ -61,8 +61,13 @@ def _write(core: CoreFile, process: Process, recording: Recording, searched: Tup
             macho_writer.write(stream, content, macho_writer.commands_of(core))
         if wanted.compressed:
             stream.seek(0)
-            with lzma.open(wanted.path, "xb", preset=_PRESET) as packed:
+            with _new(wanted.path) as file, lzma.open(file, "wb", preset=_PRESET) as packed:
                 shutil.copyfileobj(stream, packed, 1 << 20)
+
+
+def _new(path: str) -> IO[bytes]:
+    """A file that is not there yet, and that only its owner may read: it is part of a dump."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
 
 
 def _plain(wanted: Wanted) -> str:
