@@ -300,7 +300,7 @@ HEAP_TASKS = 4_000_000
 TASK_TYPES = 16_384
 """Types of tasks told apart; each async method has its own."""
 
-CHAIN_BRANCHES = 256
+CHAIN_BRANCHES = 64
 """Tasks followed of one WhenAll or WhenAny; the others are counted."""
 
 CHAIN_NODES_TOLD = 2000
@@ -331,4 +331,4 @@ CHAIN_GROUPS = 2000
 """Chains of awaiting methods that differ from each other which the report lists; the most frequent come first."""
 
 ENDS_SEARCHED = 16
-"""Ends of chains of which all memory is searched for who leads to them; each search is some passes over it."""
+"""Ends of chains of which all memory is searched for who leads to them, in up to REFERRER_LEVELS passes for all of them."""

@@ -31,8 +31,8 @@ STATUSES: Dict[str, str] = {
     "limit-hit": "inconclusive (12)",
     "managed-wait-unknown": "inconclusive (12)",
     "managed-locks-unread": "inconclusive (12)",
-    "pool-unread": "inconclusive (12)",
     "async-unread": "inconclusive (12)",
+    "pool-unread": "inconclusive (12)",
     "unreadable": "inconclusive (12)",
 }
 

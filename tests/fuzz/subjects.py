@@ -29,6 +29,7 @@ NAMES = (
     "native-self",
     "managed/linux-x64-10.0.12-cctor",
     "managed/linux-x64-10.0.12-monitor-three",
+    "managed/linux-x64-10.0.12-starvation",
     "spin-stub",
     "hang-stub-gc",
 )

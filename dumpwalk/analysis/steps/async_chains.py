@@ -17,7 +17,7 @@ from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.tasks import census
 from dumpwalk.coreclr.tasks.awaited import Awaited
-from dumpwalk.coreclr.tasks.chain import Node
+from dumpwalk.coreclr.tasks.chain import OPEN, Node
 from dumpwalk.coreclr.tasks.chains import ChainReader
 from dumpwalk.coreclr.tasks.contexts import Contexts
 from dumpwalk.coreclr.tasks.heap import TaskTable, scan_heap
@@ -61,7 +61,9 @@ def _look(known: Gathered) -> AsyncLook:
     contexts = Contexts(around, tasks)
     reader = ChainReader(awaited, contexts)
     judge = Judge(tasks, _referrers(known, around), around.task_waits)
-    blocked = [_blocked(reader, judge, contexts, wait) for wait in around.task_waits.values()]
+    tops = [(wait, _top(reader, wait)) for wait in around.task_waits.values()]
+    judge.search([top for _, top in tops])
+    blocked = [_blocked(judge, contexts, wait, top) for wait, top in tops]
     waited = {task.address: index for index, wait in around.task_waits.items() for task in wait.tasks}
     counted = census.take(tasks, machines, heap.table(), queued, waited)
     return AsyncLook(tuple(blocked), counted, lacks=counted.lacks)
@@ -88,10 +90,12 @@ def _referrers(known: Gathered, around: Surroundings) -> Referrers:
     return Referrers(around, bounds, whole)
 
 
-def _blocked(reader: ChainReader, judge: Judge, contexts: Contexts, wait: TaskWait) -> BlockedChain:
-
+def _top(reader: ChainReader, wait: TaskWait) -> Node:
     chains: List[Node] = [reader.chain(task.address) for task in wait.tasks]
-    top = chains[0] if len(chains) == 1 else Node(0, "all", "Task.WaitAll", below=tuple(chains))
+    return chains[0] if len(chains) == 1 else Node(0, "all", "Task.WaitAll", below=tuple(chains))
+
+
+def _blocked(judge: Judge, contexts: Contexts, wait: TaskWait, top: Node) -> BlockedChain:
     ends = judge.ends(top)
     looks = {id(look.end): look.nobody for look in ends}
     bound = tuple(found for found in (_bound(contexts, node) for node in top.nodes()) if found is not None)
@@ -122,9 +126,15 @@ def _covers(known: Gathered) -> Iterator[Coverage]:
         yield Coverage("async", "none" if asked else "complete", look.why)
         return
     open_questions = [one.open_question for one in look.blocked if one.open_question is not None]
+    left = sum(node.left_out for one in look.blocked for node in one.chain.nodes())
+    unsearched = sum(1 for one in look.blocked for end in one.ends if end.end.kind in OPEN and end.reach is None)
     lacks = list(dict.fromkeys([*look.census.lacks, *open_questions]))
     if known.process.corefile is not None and known.process.corefile.evidence is not None:
         lacks.append("of the heap the evidence core holds the tasks that its own analysis found")
+    if left:
+        lacks.append(f"{left:,} more tasks that threads wait for were not followed")
+    if unsearched:
+        lacks.append(f"of {plural(unsearched, 'end')} of chains it was not searched who leads to them")
     what = plural(look.census.chains, "chain of awaiting methods", "chains of awaiting methods")
     many = f"{plural(len(look.blocked), 'thread blocks', 'threads block')} on a task"
     searched = f"{look.census.searched / (1 << 20):,.1f} MiB searched for tasks"

@@ -20,6 +20,7 @@ from dumpwalk.coreclr.tasks.heap import TaskTable
 from dumpwalk.coreclr.tasks.machine import DONE, RUNNING, MachinePlan, Machines, is_box, number_of_await
 from dumpwalk.coreclr.tasks.running import Running
 from dumpwalk.coreclr.tasks.task import Tasks, method_of
+from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.threadpool.queues import QueuedItem
 from dumpwalk.coreclr.types.objects import Value
 from dumpwalk.coreclr.words import NotRead
@@ -88,7 +89,7 @@ class Awaited:
         if definition.endswith(_WHEN_ANY):
             return self._any(obj)
         if definition.endswith(_CANCELLABLE):
-            return self._fields(obj, "any", "Task.WaitAsync", "_task")
+            return self._in_time(obj)
         if definition.endswith(_AS_TASK) or "+ValueTaskSourceAsTask" in definition:
             return self._fields(obj, "wrapper", "ValueTask.AsTask", "_source")
         antecedent = self.tasks.reference(obj, "m_antecedent")
@@ -183,6 +184,18 @@ class Awaited:
             return end_of(self.tasks, obj)
         return Below(kind, what, None, (inner,), "proved", f"{name} of 0x{obj:x} is 0x{inner:x}")
 
+    def _in_time(self, obj: int) -> Union[Below, End]:
+        """Task.WaitAsync: the task, or the timer, or a cancellation; the last is counted only."""
+        tasks, view = self.tasks, self.tasks.view
+        task, timer = tasks.reference(obj, "_task"), timer_of(tasks, obj)
+        if not task:
+            return end_of(tasks, obj)
+        token = view.field(obj, "_registration")
+        node = view.struct_field(token.method_table, token.address, "_node") if isinstance(token, Value) else None
+        cancelled = 0 if isinstance(node, Value) and node.value == 0 else 1
+        both = (task,) if timer is None else (task, timer.address)
+        return Below("any", "Task.WaitAsync", None, both, "proved", f"fields of 0x{obj:x} name them", cancelled)
+
     def _any(self, obj: int) -> Union[Below, End]:
         found = [a for a in (self.tasks.reference(obj, name) for name in ("_task1", "_task2")) if a]
         if not found:
@@ -218,9 +231,9 @@ class Awaited:
         """A promise that names nobody: the tasks that go on to it are looked for."""
         known = [a for a in (*self._running, *self._queued) if obj in self.tasks.continuations(a)]
         table = self._table()
-        rows = table.told_by(obj, limits.CONTINUATIONS) if expected is None or len(known) < expected else []
+        rows = table.told_by(obj, _MOST + 1) if expected is None or len(known) < expected else []
         found = list(dict.fromkeys([*known, *(table.addresses[row] for row in rows)]))
-        if expected is not None and len(found) < expected:
+        if expected is not None and len(found) < min(expected, _MOST):
             found = list(dict.fromkeys([*found, *self._in_lists(table, obj)]))
         if not found:
             how = "; ".join(table.lacks) or "no task that goes on to it was found"
@@ -228,9 +241,9 @@ class Awaited:
         how = f"their continuation is the promise 0x{obj:x}"
         if expected is not None:
             how += f", which counts {plural(expected, 'task')} that {'is' if expected == 1 else 'are'} not done"
-        lacking = max(0, (expected or 0) - len(found))
-        grade: Grade = "proved" if not lacking else "corroborated"
-        return Below(kind, what, None, tuple(found[:_MOST]), grade, how, max(0, len(found) - _MOST) + lacking)
+        grade: Grade = "proved" if expected is None or len(found) >= min(expected, _MOST) else "corroborated"
+        left = max(0, max(expected or 0, len(found)) - min(len(found), _MOST))
+        return Below(kind, what, None, tuple(found[:_MOST]), grade, how, left)
 
     def _in_lists(self, table: TaskTable, obj: int) -> List[int]:
         """Tasks that have several continuations, this promise among them."""

@@ -6,7 +6,7 @@ Bounded in nodes and depth; an object that is met again on the way from the top 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Tuple
+from typing import Iterator, List, Tuple
 
 from dumpwalk import limits
 from dumpwalk.coreclr.tasks.awaited import Awaited, Below
@@ -17,7 +17,8 @@ from dumpwalk.coreclr.tasks.task import short_type
 from dumpwalk.coreclr.words import NotRead
 
 _NEAR = 64
-"""Words of an awaiting method, and of each object that it names, among which its semaphore is looked for."""
+"""Words of an awaiting method, and of each object that it leads to, among which its semaphore is looked for."""
+_LEVELS = 3
 
 
 class ChainReader:
@@ -89,10 +90,18 @@ class ChainReader:
         how = f"{end.how}; the queue of 0x{semaphore:x} begins with it or leads to it"
         return replace(end, what=what, lock=semaphore, how=how)
 
-    def _named_by(self, obj: int) -> List[int]:
-        """Objects that a method's box names, and those that these name."""
-        first = self._words(obj)
-        return [*first, *(word for one in first[:_NEAR] for word in self._words(one))]
+    def _named_by(self, obj: int) -> Iterator[int]:
+        """Objects that a method's box leads to, nearest first: its machine's fields, `this`, a closure, and what these name."""
+        seen, level = {obj}, [obj]
+        for _ in range(_LEVELS):
+            following = []
+            for one in level:
+                for word in self._words(one):
+                    if word not in seen and len(seen) < _NEAR * _NEAR:
+                        seen.add(word)
+                        following.append(word)
+                        yield word
+            level = following
 
     def _words(self, obj: int) -> List[int]:
         view = self._awaited.tasks.view

@@ -6,7 +6,7 @@ Channels (AsyncOperation.cs), System.Net.Sockets (SocketAsyncEventArgs.cs: _oper
 
 from __future__ import annotations
 
-from typing import List, Optional, Set
+from typing import Iterable, Optional, Set
 
 from dumpwalk.core.names import plural
 from dumpwalk.coreclr.tasks.chain import End, EndKind
@@ -14,7 +14,7 @@ from dumpwalk.coreclr.tasks.task import TASK, Tasks, short_type
 from dumpwalk.coreclr.tasks.timers import timer_of
 
 _PLAIN = (TASK, TASK + "`1")
-_TIMERS = ("DelayPromise", "DelayPromiseWithCancellation", "PeriodicTimer+State")
+_TIMERS = ("DelayPromise", "DelayPromiseWithCancellation", "PeriodicTimer+State", "System.Threading.TimerQueueTimer")
 _SEMAPHORE = "System.Threading.SemaphoreSlim"
 _WAITER = _SEMAPHORE + "+TaskNode"
 _CHANNELS = "System.Threading.Channels."
@@ -42,6 +42,8 @@ def end_of(tasks: Tasks, obj: int) -> End:
     type_says = f"the object 0x{obj:x} is a {name}"
     if definition.endswith(_TIMERS):
         timer = timer_of(tasks, obj)
+        if timer is None and tasks.reference(obj, "_timer") == 0:
+            return End("timer", obj, "a delay without end", "proved", f"{type_says} that has no timer")
         if timer is None:
             return End("timer", obj, "a timer whose time could not be read", "corroborated", type_says)
         how = f"{type_says}; its timer 0x{timer.address:x} is in the queue 0x{timer.queue:x}"
@@ -93,7 +95,7 @@ def semaphore_words(tasks: Tasks, semaphore: int) -> str:
     return f"SemaphoreSlim at 0x{semaphore:x}: {counted}{plural(waiters, 'asynchronous waiter')}"
 
 
-def semaphore_of(tasks: Tasks, waiter: int, candidates: List[int]) -> Optional[int]:
+def semaphore_of(tasks: Tasks, waiter: int, candidates: Iterable[int]) -> Optional[int]:
     """Among these objects the SemaphoreSlim whose queue has this waiter."""
     first = waiter
     seen: Set[int] = set()

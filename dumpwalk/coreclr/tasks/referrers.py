@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import Memory, read_u64
+from dumpwalk.core.memory import Memory, is_captured, read_u64
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.tasks.heap import chunks, writable_runs
@@ -21,7 +21,7 @@ from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.types.containing import Containing
 
-_PLANE = 2
+_PLANES = (2, 1, 3)
 _CALLBACK = "System.Threading.CancellationTokenSource+CallbackNode"
 
 
@@ -32,6 +32,18 @@ class Holder:
     word: int
     """The address of the word that names it; 0 for a register."""
     what: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one end of chains."""
+
+    ends: FrozenSet[int]
+    """The object, and what it belongs to (a semaphore and its waiters)."""
+    members: FrozenSet[int]
+    """Tasks that wait for the ends."""
+    blocked: FrozenSet[int]
+    """Indexes of threads that wait for members."""
 
 
 @dataclass
@@ -61,32 +73,46 @@ class Referrers:
         self._containing = Containing(self._memory, around.view, bounds or (0, 0))
         self._tasks = Tasks(around.view)
 
-    def reach(self, ends: Iterable[int], members: FrozenSet[int], blocked: FrozenSet[int]) -> Reach:
-        """`members` wait for the ends; `blocked` are indexes of threads that wait for members."""
-        found = Reach()
+    def reach(self, questions: Sequence[Question]) -> List[Reach]:
+        """What leads to the ends of each question; all of them share the passes over memory."""
+        found = [Reach() for _ in questions]
         if self._bounds is None or self._whole is not None:
-            found.lacks.append(self._whole or "the bounds of the managed heap are not known")
+            for one in found:
+                one.lacks.append(self._whole or "the bounds of the managed heap are not known")
             return found
-        frontier, seen = set(ends), set(ends) | set(members)
+        runs = list(writable_runs(self._memory))
+        size = sum(end - start for start, end in runs)
+        frontiers = [set(question.ends) for question in questions]
+        seen = [set(question.ends) | question.members for question in questions]
         for _ in range(limits.REFERRER_LEVELS):
-            self._registers(found, frontier, blocked)
-            upper: Set[int] = set()
-            for target, word in find_words(self._memory, frontier):
+            asking: Dict[int, List[int]] = {}
+            for number, frontier in enumerate(frontiers):
+                for target in frontier:
+                    asking.setdefault(target, []).append(number)
+            if not asking:
+                return found
+            upper: List[Set[int]] = [set() for _ in questions]
+            for number, frontier in enumerate(frontiers):
+                self._registers(found[number], frontier, questions[number].blocked)
+                found[number].searched = size
+            for target, word in find_words(self._memory, set(asking), runs):
                 if read_u64(self._memory, word) != target:
                     continue  # read again, so that who keeps what the analysis read keeps it
-                self._one(found, word, seen, upper, blocked)
-                if len(found.holders) >= limits.HOLDERS or len(upper) > limits.REFERRERS:
-                    break
-            found.searched = sum(end - start for start, end in writable_runs(self._memory))
-            if found.holders or not upper:
-                return found
-            if len(upper) > limits.REFERRERS:
-                found.lacks.append(f"more than {limits.REFERRERS} objects lead to it")
-                return found
-            seen |= upper
-            found.passed += sorted(upper)
-            frontier = upper
-        found.lacks.append(f"objects that lead to it were followed {limits.REFERRER_LEVELS} times, and there are more")
+                for number in asking[target]:
+                    one = found[number]
+                    if len(one.holders) < limits.HOLDERS and len(upper[number]) <= limits.REFERRERS:
+                        self._one(one, word, seen[number], upper[number], questions[number].blocked)
+            for number, one in enumerate(found):
+                if len(upper[number]) > limits.REFERRERS:
+                    one.lacks.append(f"more than {limits.REFERRERS} objects lead to it")
+                seen[number] |= upper[number]
+                one.passed += sorted(upper[number])
+                frontiers[number] = set() if one.holders or one.lacks else upper[number]
+        for number, frontier in enumerate(frontiers):
+            if frontier:
+                found[number].lacks.append(
+                    f"objects that lead to it were followed {limits.REFERRER_LEVELS} times, and there are more"
+                )
         return found
 
     def _registers(self, found: Reach, frontier: Set[int], blocked: FrozenSet[int]) -> None:
@@ -136,9 +162,8 @@ class Referrers:
         return None
 
     def _one_run(self, low: int, high: int) -> bool:
-        """Both addresses lie in one run of captured memory: one stack."""
-        run = self._memory.extent(low)
-        return run is not None and run[0] <= high < run[1]
+        """All between the addresses is captured: one stack."""
+        return low <= high < low + limits.STACK_BYTES and is_captured(self._memory, low, high + 1)
 
     def words(self, obj: int, targets: Set[int]) -> List[Tuple[int, str]]:
         """The fields of an object that name one of these, for people."""
@@ -151,26 +176,25 @@ class Referrers:
         return rows
 
 
-def find_words(memory: Memory, targets: Set[int]) -> Iterator[Tuple[int, int]]:
-    """(target, address) of every aligned word of the writable memory that is one of the targets.
+def find_words(memory: Memory, targets: Set[int], runs: Sequence[Tuple[int, int]]) -> Iterator[Tuple[int, int]]:
+    """(target, address) of every aligned word of these parts of memory that is one of the targets.
 
-    One byte of each word is looked at first, bits 16 to 23: it tells objects apart that are far from each other, and of words
-    that are no addresses few have it.
+    One byte of each word is looked at first: bits 16 to 23, which tell objects apart that are far from each other, or for a
+    target that has zeros there, as most words have that are no addresses, the ones beside them.
     """
-    needles = {t.to_bytes(8, "little"): t for t in targets}
-    bytes_there = re.compile(b"[" + re.escape(bytes(sorted({needle[_PLANE] for needle in needles}))) + b"]")
-    for start, end in writable_runs(memory):
+    planes: Dict[int, Dict[bytes, int]] = {}
+    for target in targets:
+        needle = target.to_bytes(8, "little")
+        planes.setdefault(next((plane for plane in _PLANES if needle[plane]), _PLANES[-1]), {})[needle] = target
+    sought = [
+        (plane, needles, re.compile(b"[" + re.escape(bytes(sorted({needle[plane] for needle in needles}))) + b"]"))
+        for plane, needles in sorted(planes.items())
+    ]
+    for start, end in runs:
         for base, data, _, _ in chunks(memory, start, end, 0, 0):
-            for hit in bytes_there.finditer(data[_PLANE::8]):
-                at = 8 * hit.start()
-                target = needles.get(data[at : at + 8])
-                if target is not None:
-                    yield target, base + at
-
-
-def members_of(released: Sequence[Iterable[int]]) -> FrozenSet[int]:
-    """All tasks that cannot go on before one of several ends does."""
-    found: Dict[int, None] = {}
-    for tasks in released:
-        found.update(dict.fromkeys(tasks))
-    return frozenset(found)
+            for plane, needles, there in sought:
+                for hit in there.finditer(data[plane::8]):
+                    at = 8 * hit.start()
+                    target = needles.get(data[at : at + 8], 0)
+                    if target:
+                        yield target, base + at

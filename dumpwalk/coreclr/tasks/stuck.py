@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.coreclr.tasks.chain import OPEN, End, Node
-from dumpwalk.coreclr.tasks.referrers import Reach, Referrers
+from dumpwalk.coreclr.tasks.referrers import Question, Reach, Referrers
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.waits import TaskWait
 
@@ -49,24 +49,30 @@ class Judge:
         self._tasks, self._referrers, self._waits = tasks, referrers, waits
         self._known: Dict[int, Reach] = {}
 
-    def ends(self, chain: Node) -> List[EndLook]:
-        """The ends of a chain; what leads to the open ones is searched, as far as the bound allows."""
-        return [EndLook(way, end, self._reach(end, way)) for way, end in chain.ends()]
+    def search(self, chains: Sequence[Node]) -> None:
+        """Searches what leads to the open ends of these chains, as far as the bound allows."""
+        asked: Dict[int, Question] = {}
+        for chain in chains:
+            for way, end in chain.ends():
+                if end.kind in OPEN and end.address is not None and len(asked) < limits.ENDS_SEARCHED:
+                    key = end.lock or end.address
+                    if key not in asked and key not in self._known:
+                        asked[key] = self._question(end, end.address, way)
+        self._known.update(zip(asked, self._referrers.reach(list(asked.values()))))
 
-    def _reach(self, end: End, way: Tuple[Node, ...]) -> Optional[Reach]:
-        if end.kind not in OPEN or end.address is None:
-            return None
-        key = end.lock or end.address
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= limits.ENDS_SEARCHED:
-                return Reach(lacks=[f"of {limits.ENDS_SEARCHED} ends it was searched who leads to them, of others not"])
-            ends = [end.address, *([end.lock, *self._waiters(end.lock)] if end.lock else [])]
-            members = frozenset(
-                task for one in ends if one != end.lock for task, _ in self._tasks.released_by(one)
-            ) | frozenset(node.address for node in way)
-            known = self._known[key] = self._referrers.reach(ends, members, self._blocked(members))
-        return known
+    def ends(self, chain: Node) -> List[EndLook]:
+        """The ends of a chain, with what leads to those that were searched."""
+        return [
+            EndLook(way, end, self._known.get(end.lock or end.address or 0) if end.kind in OPEN else None)
+            for way, end in chain.ends()
+        ]
+
+    def _question(self, end: End, address: int, way: Tuple[Node, ...]) -> Question:
+        waiters = [address, *(self._waiters(end.lock) if end.lock else ())]
+        members = {task for one in waiters for task, _ in self._tasks.released_by(one)} - {address}
+        members |= {node.address for node in way} - {address}
+        ends = frozenset([*waiters, end.lock] if end.lock else waiters)
+        return Question(ends, frozenset(members), self._blocked(frozenset(members | {address})))
 
     def _waiters(self, semaphore: int) -> List[int]:
         """Those who wait in the queue of a semaphore."""

@@ -13,7 +13,7 @@ from dumpwalk.coreclr.tasks.task import Tasks
 
 _TIMER = "System.Threading.TimerQueueTimer"
 _NEVER = 0xFFFFFFFF
-_HOLDERS = ("_timer", "m_timer", "_Timer")
+_HOLDERS = ("_timer", "m_timer", "_Timer", "_owner")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ are neighbours in the runtime's table of globals (src/coreclr/inc/dacvars.h).
 from __future__ import annotations
 
 import struct
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, read_u64
@@ -35,10 +35,15 @@ class Containing:
     def __init__(self, memory: Memory, view: ManagedView, bounds: Tuple[int, int]) -> None:
         self._memory, self._view, self._bounds = memory, view, bounds
         self._tables: Dict[int, bool] = {}
+        self._blank: List[Tuple[int, int]] = []
+        """Parts in which no object begins that reaches their end: a large array's, met again and again."""
 
     def of(self, word: int) -> Optional[int]:
         """The address of the object that has a word; None where none was found."""
-        low = max(self._bounds[0] + 8, word - limits.OBJECT_SEARCH_BYTES)
+        lowest = low = max(self._bounds[0] + 8, word - limits.OBJECT_SEARCH_BYTES)
+        for first, last in self._blank:
+            if first <= low < last <= word:
+                low = last
         end = word
         while end > low:
             start = max(low, end - _BLOCK)
@@ -55,6 +60,7 @@ class Containing:
                 if values[index - 1] & 0xFFFFFFFF == 0 and self._is_table(values[index]) and self._reaches(at, word):
                     return at
             end = start
+        self._blank.append((lowest, word))
         return None
 
     def _is_table(self, value: int) -> bool:

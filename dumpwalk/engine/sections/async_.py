@@ -27,8 +27,9 @@ def async_chains(facts: Facts) -> Optional[model.Async]:
         return None
     census = look.census
     whole = {one.thread.index for one in look.blocked if not any(node.left_out for node in one.chain.nodes())}
-    rows = [_blocked(row) for row in _merged(look.blocked)]
-    rows += [_counted(group) for group in census.groups if group.thread is None or group.thread not in whole]
+    groups = {_key(group): group.count for group in census.groups if group.thread not in whole}
+    rows = [_blocked(row, groups) for row in _merged(look.blocked)]
+    rows += [_counted(g) for g in census.groups if g.thread not in whole and _key(g) in groups]
     return model.Async(tuple(rows), census.chains, census.tasks, census.alone, census.searched)
 
 
@@ -50,9 +51,16 @@ def _merged(blocked: Tuple[BlockedChain, ...]) -> List[_Row]:
     return sorted(rows.values(), key=lambda row: (not row.one.stuck, not row.look.nobody, -row.count, min(row.threads)))
 
 
-def _blocked(row: _Row) -> model.AsyncChain:
+def _key(group: Group) -> Tuple:
+    return group.thread, tuple(name for name, _ in group.labels), group.end
+
+
+def _blocked(row: _Row, groups: Dict[Tuple, int]) -> model.AsyncChain:
+    """Where more tasks were waited for than were followed, the count is that of all tasks of the heap."""
+    names = tuple(node.what for node in row.look.way if node.kind != "task")
+    counted = groups.pop((min(row.threads), names, row.look.end.kind), 0)
     return model.AsyncChain(
-        count=row.count,
+        count=max(row.count, counted),
         threads=tuple(sorted(row.threads)),
         timed=row.one.wait.timed,
         stuck=row.one.stuck,

@@ -12,7 +12,7 @@ def ending(chain: AsyncChain) -> str:
     """`waits for a timer of 1 h`; what leads to an end that somebody has to complete."""
     end = chain.end
     text = f"{'ends at' if end.kind in _SAID else 'waits for'} {end.what}"
-    if end.nobody:
+    if end.nobody and end.kind != "cycle":
         text += ", which nothing leads to but the methods that wait for it"
     elif end.held_by:
         text += f"; {' and '.join(end.held_by[:2])} {'leads' if len(end.held_by) == 1 else 'lead'} to it"
