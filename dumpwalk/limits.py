@@ -251,6 +251,9 @@ HELD_STACK_BYTES = 256 << 10
 HELD_THREADS = 16
 """Threads of one finding whose other locks are told; the ones that hold what it is about come first."""
 
+HELD_THREADS_TOGETHER = 64
+"""The same of all findings of a report: the stack of each is searched. The coverage names the threads that were."""
+
 FETCHED_FILES = 20_000
 """Files below one module path that are sent to a worker of a cluster that does not see it; a runtime's payload has 500."""
 

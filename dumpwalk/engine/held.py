@@ -43,7 +43,8 @@ def with_held(facts: Facts, findings: Sequence[Finding], held_by: Sequence[str] 
     threads = {t.index: t for t in asked}
     for finding in findings:
         for thread in _holding(facts, finding):
-            threads.setdefault(thread.index, thread)
+            if len(threads) < len(asked) + limits.HELD_THREADS_TOGETHER:
+                threads.setdefault(thread.index, thread)
     if not threads or facts.stopped is not None:
         return facts, list(findings)
     most = limits.HELD_SEARCH_BYTES if asked else limits.HELD_FINDING_BYTES
