@@ -45,6 +45,8 @@ def _locate(process: Process, runtime: RuntimeView, waits: Sequence[Wait], ways:
                 )
         for thread, _, name, value in register_candidates(process, running, deep=False):
             yield Candidate(value, f"thread {thread.index}: {name}")
+
+    def from_outer_frames() -> Iterable[Candidate]:
         waiting = [w.thread for w in waits if w.call.kind in ("futex", "psynch-mutex", "psynch-condition")]
         for thread, frame, name, value in register_candidates(process, waiting[:64], deep=True):
             yield Candidate(value, f"thread {thread.index}, frame {frame}: {name}")
@@ -55,7 +57,7 @@ def _locate(process: Process, runtime: RuntimeView, waits: Sequence[Wait], ways:
             return ()
         return dac_table.resolve_cache_candidates(process, info, table)
 
-    return locate_cache.locate(process, list(runtime.layouts), from_registers(), from_table, ways)
+    return locate_cache.locate(process, list(runtime.layouts), from_registers(), from_table, ways, from_outer_frames)
 
 
 def _look(known: Gathered) -> CacheLook:

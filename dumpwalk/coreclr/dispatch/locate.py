@@ -65,9 +65,11 @@ def locate(
     register_candidates: Iterable[Candidate],
     table_pointers: Callable[[], Iterable[Candidate]],
     ways: Sequence[str] = WAYS,
+    more_registers: Callable[[], Iterable[Candidate]] = lambda: (),
 ) -> Location:
     """Find the cache. A second way is asked only when it is cheap: then both stand in `located_by`, or the disagreement
-    stands in `others`."""
+    stands in `others`. `more_registers`, those of outer frames and of stacks, cost much: they are asked where no other way
+    led to it."""
     location = Location()
     memory = process.memory
     if "symbol" in ways:
@@ -77,23 +79,31 @@ def locate(
             _take_pointer(location, memory, layouts, pointer, "symbol", f"g_resolveCache at 0x{pointer:x}")
     if "register" in ways:
         location.tried.append("register")
-        seen = set()
-        for candidate in register_candidates:
-            if candidate.address in seen:
-                continue
-            seen.add(candidate.address)
-            if location.shape is not None and len(seen) > _CONFIRMING:
-                break
-            if _take_object(location, memory, layouts, candidate, "register"):
-                break
+        _take_registers(location, memory, layouts, register_candidates)
     if "dac-table" in ways and ("register" not in location.located_by or "symbol" not in location.located_by):
         location.tried.append("dac-table")
         for candidate in table_pointers():
             if _take_pointer(location, memory, layouts, candidate.address, "dac-table", candidate.how):
                 break
+    if "register" in ways and location.shape is None and not location.not_created:
+        _take_registers(location, memory, layouts, more_registers())
     if "structural-scan" in ways and not location.used and not location.not_created:
         _take_scan(location, memory, layouts)
     return location
+
+
+def _take_registers(
+    location: Location, memory: Memory, layouts: Sequence[Layout], candidates: Iterable[Candidate]
+) -> None:
+    seen = set()
+    for candidate in candidates:
+        if candidate.address in seen:
+            continue
+        seen.add(candidate.address)
+        if location.shape is not None and len(seen) > _CONFIRMING:
+            break
+        if _take_object(location, memory, layouts, candidate, "register"):
+            break
 
 
 def _take_scan(location: Location, memory: Memory, layouts: Sequence[Layout]) -> None:
