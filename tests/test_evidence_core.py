@@ -7,16 +7,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import click
 import pytest
 
-from dumpwalk.core.memory import FileMemory
+from dumpwalk import limits
+from dumpwalk.core.corefile import EvidenceOf, Segment
+from dumpwalk.core.memory import BytesMemory, FileMemory, for_search
+from dumpwalk.core.recording import Recording
+from dumpwalk.dump import elf_writer, evidence_note
+from dumpwalk.dump.kept_memory import Content, Note
 from dumpwalk.dump.preflight import open_core
 from dumpwalk.errors import BadOutput, Usage
 from dumpwalk.front import commands
 from dumpwalk.front.command_line import CommandLine
+from tests import elfwriter
 from tests.conftest import ROOT, unpack_core
 from tests.lldb_batch import answers, batch, load, settings_for
 from tests.real_cores import module_options
@@ -26,12 +32,11 @@ CORES = {
     "managed/linux-x64-10.0.12-starvation": 0.025,
     "samples/linux-arm64-10.0.12-hang-sample": 0.02,
     "macho/incident-arm64-10.0.9": 0.4,
-    "native-abba": 0.4,
     "native-three": 0.4,
     "native-convoy-busy": 0.4,
 }
 """Each with the most that its evidence core may have of its size: of those that were made small there is little that nobody
-reads. gcore wrote native-abba, the kernel native-three, createdump the others of Linux; nothing is stuck in the last."""
+reads. The kernel wrote native-three, gcore native-convoy-busy, createdump the others of Linux; nothing is stuck in the last."""
 
 
 class Made(NamedTuple):
@@ -177,7 +182,7 @@ def _changed(made_of: Path, to: Path, at: int, data: bytes) -> Path:
 
 
 def test_a_cut_or_changed_one_says_so(made: Any, tmp_path: Path) -> None:
-    this = made("native-abba")
+    this = made("native-three")
     size = this.evidence.stat().st_size
     whole = open_core(str(this.evidence))
     assert whole.evidence is not None and whole.evidence.changed is False
@@ -187,7 +192,7 @@ def test_a_cut_or_changed_one_says_so(made: Any, tmp_path: Path) -> None:
     cut = tmp_path / "cut.core"
     cut.write_bytes(this.evidence.read_bytes()[: size // 2])
     assert open_core(str(cut)).truncated
-    report = _analyze(cut, "native-abba")
+    report = _analyze(cut, this.name)
     assert report["verdict"]["status"] != "none" and report["dump"]["truncated"] is True
 
 
@@ -258,7 +263,6 @@ def test_redacted_it_has_no_environment_no_command_line_and_the_same_answer(made
 
 
 def test_text_is_overwritten_and_addresses_and_names_are_not() -> None:
-    from dumpwalk.core.corefile import Segment
     from dumpwalk.core.text_words import addresses_of, without_text
 
     address = 0x5555_5555_5555  # six printable bytes
@@ -272,3 +276,59 @@ def test_text_is_overwritten_and_addresses_and_names_are_not() -> None:
         == b"x" * 16 + address.to_bytes(8, "little") + b"x\0" * 7 + b"\0\0" + b"name-name" + bytes(7) + b"abc\0\0\0\0\0"
     )
     assert without_text(bytes(64), 0x1000, is_address) == bytes(64)
+
+
+def _content(segments: Sequence[Segment], memory: BytesMemory, kept: Sequence[Tuple[int, int]]) -> Content:
+    notes = [Note("CORE", 1, elfwriter.prstatus(7, {"rip": 0x1000, "rsp": 0x2000})[20:])]
+    return Content("x86_64", notes, segments, memory, kept, EvidenceOf("dumpwalk 0", kind="full", producer="kernel"))
+
+
+@pytest.mark.parametrize(("count", "every"), [(3, 2), (22_000, 1)])
+def test_gaps_and_more_parts_than_a_header_can_count_are_read_back(tmp_path: Path, count: int, every: int) -> None:
+    """66,000 parts: their number stands in section header 0 (PN_XNUM)."""
+    memory = BytesMemory([(0x10000 + 0x3000 * i, bytes([i & 0xFF]) * 0x2000) for i in range(count)])
+    segments = [Segment(0x10000 + 0x3000 * i, 0x12800 + 0x3000 * i, 0, 0x2000) for i in range(count)]
+    kept = [(0x11000 + 0x3000 * i, 0x12000 + 0x3000 * i) for i in range(0, count, every)]
+    path = tmp_path / "made.core"
+    with path.open("x+b") as stream:
+        elf_writer.write(stream, _content(segments, memory, kept))
+    core = open_core(str(path))
+    assert core.evidence is not None and core.evidence.changed is False and core.kind == "full"
+    assert [(s.start, s.end) for s in core.regions] == [(s.start, s.end) for s in segments]
+    held = FileMemory(core.file, core.segments)
+    for i in (0, 1, count - 1):
+        start = 0x10000 + 0x3000 * i
+        assert held.read(start, 8) is None  # captured, and not kept
+        assert held.read(start + 0x1000, 8) == (bytes([i & 0xFF]) * 8 if i % every == 0 else None)
+    held.close()
+
+
+def test_what_is_read_beyond_the_limit_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "EVIDENCE_BYTES", 4 * 0x1000)
+    recording = Recording()
+    memory = recording.watch(BytesMemory([(0x10000, bytes(0x10000))]))
+    assert memory.read(0x10FFC, 8) == bytes(8) and memory.read(0x1F000, 0x2000) is None
+    assert recording.runs() == [(0x10000, 0x12000)] and not recording.full
+    assert for_search(memory).read(0x14000, 0x8000) and recording.runs() == [(0x10000, 0x12000)]
+    run = memory.extent(0x13008)
+    assert run is not None and run[:2] == (0x13000, 0x14000)
+    assert memory.read(0x15000, 0x4000) == bytes(0x4000)
+    assert recording.full and recording.runs() == [(0x10000, 0x12000), (0x13000, 0x14000), (0x15000, 0x16000)]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"", b"{", b"[]", b"\xff" * 40, b'{"form":9}', b'{"form":1}', b'{"form":1,"damage":7,"map":{},"kind":[],"taken_us":-1}',
+        b'{"form":1,"map":[[9,3,1],[0,1e9,1],["a",2,3],[1,2,3,4],[5,99999999999999999999999,7]],"size_bytes":true}',
+        b'{"form":1,"damage":["\\u202e' + b"x" * 9999 + b'"],"producer":"me","tool":"","changed":"no","searched":[1]}',
+        b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_note_that_is_none_is_believed_in_nothing(note: bytes) -> None:
+    told = evidence_note.unpack(note)
+    assert (told.kind, told.producer) == ("unknown", "unknown") and told.changed is not False
+    assert all(len(said) <= limits.NAME_CHARACTERS for said in told.damage)
+    assert all(0 <= start < end <= 1 << 64 for start, end, _ in told.map)
+    gaps = evidence_note.gaps(told, [Segment(0x1000, 0x2000, 0, 0x1000)])
+    assert all(gap.file_size == 0 and gap.start < gap.end for gap in gaps)
