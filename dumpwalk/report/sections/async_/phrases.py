@@ -20,7 +20,7 @@ def ending(chain: AsyncChain) -> str:
 
 
 def summary(value: Async) -> str:
-    """`49 chains of awaiting methods; threads block on 10 kinds of them`."""
+    """`49 chains of awaiting methods; threads block on 10 kinds of chains`."""
     blocked = sum(1 for chain in value.chains if chain.threads)
     text = plural(value.total, "chain of awaiting methods", "chains of awaiting methods")
-    return f"{text}; threads block on {plural(blocked, 'kind')} of them" if blocked else text
+    return f"{text}; threads block on {plural(blocked, 'kind')} of chains" if blocked else text
