@@ -152,7 +152,7 @@ def test_the_owner_of_a_lock_that_crashed_is_not_said_to_go_on(name: str, signal
     (lock,) = report["locks"]
     assert (lock["address"], lock["owner"]["tid"]) == (truth["locks"]["wanted"], truth["threads"]["owner"])
     finding = next(f for f in report["findings"] if f["kind"] == "lock-contention")
-    assert finding["title"] == f"1 thread waits for wanted; its owner had received {signal}."
+    assert finding["title"] == f"1 thread waits for 'wanted'; its owner had received {signal}."
     assert "go on" not in finding["title"] + finding["observed"][0] and finding["consistent_with"] == []
     assert "That the owner can go on." in finding["not_established"]
 

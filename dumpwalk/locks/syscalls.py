@@ -17,14 +17,14 @@ from dumpwalk.core.process import Process, Thread
 
 _LINUX: Dict[str, Dict[int, str]] = {
     "x86_64": {
-        202: "futex", 449: "futex", 219: "restart", 35: "sleep", 230: "sleep", 0: "read", 45: "read", 47: "read", 17: "read",
+        202: "futex", 449: "futex-many", 219: "restart", 35: "sleep", 230: "sleep", 0: "read", 45: "read", 47: "read", 17: "read",
         7: "poll", 271: "poll", 23: "poll", 270: "poll", 232: "poll", 281: "poll", 61: "wait", 247: "wait", 128: "signal",
         34: "signal", 130: "signal", 43: "accept", 288: "accept", 1: "write", 20: "write", 24: "yield",
         72: "file-lock", 73: "file-lock", 65: "sysv-semaphore", 220: "sysv-semaphore", 70: "read", 299: "read", 426: "poll",
         441: "poll", 42: "connect", 44: "write", 46: "write", 62: "kill", 200: "kill", 234: "kill",
     },
     "aarch64": {
-        98: "futex", 449: "futex", 128: "restart", 101: "sleep", 115: "sleep", 63: "read", 207: "read", 212: "read",
+        98: "futex", 449: "futex-many", 128: "restart", 101: "sleep", 115: "sleep", 63: "read", 207: "read", 212: "read",
         73: "poll", 72: "poll", 22: "poll", 260: "wait", 95: "wait", 137: "signal", 133: "signal", 202: "accept",
         242: "accept", 64: "write", 66: "write", 124: "yield", 25: "file-lock", 32: "file-lock", 193: "sysv-semaphore",
         192: "sysv-semaphore", 188: "read", 243: "read", 426: "poll", 441: "poll", 203: "connect", 206: "write", 211: "write",
@@ -135,8 +135,10 @@ def _at_once(arch: str, kind: Optional[str], number: Optional[int], arguments: T
 def _linux(kind: str, arguments: Tuple[int, ...], how: str, by_code: bool) -> SystemCall:
     if kind in ("futex", "restart") and _futex_arguments(arguments):
         return SystemCall(True, "futex", arguments, how, by_code)
+    if kind == "futex-many":
+        return SystemCall(True, kind if _waits_for_many(arguments) else "other", arguments, how, by_code)
     if kind == "futex":
-        return SystemCall(True, "futex-many" if _waits_for_many(arguments) else "other", arguments, how, by_code)
+        return SystemCall(True, "other", arguments, how, by_code)
     return SystemCall(True, "timed-wait" if kind == "restart" else kind, arguments, how, by_code)
 
 
