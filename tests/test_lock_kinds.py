@@ -80,7 +80,7 @@ def test_outermost_layer_is_what_the_thread_waits_for(facts_with) -> None:
     assert {(w.kind, w.grade, w.node) for w in waits} == {("monitor", "corroborated", Node("lock", MONITOR))}
     assert {(b.kind, b.lock.address) for w in waits for b in w.below if b.lock} == {("mutex", NATIVE)}
     (row,) = facts.locks
-    assert (row.kind, row.label, row.owner.tid, len(row.waiters)) == ("monitor", "A", OWNER, len(WAITERS))
+    assert (row.kind, row.label, row.owner.tid, len(row.waiters)) == ("monitor", "'A'", OWNER, len(WAITERS))
     report = report_of(facts, "core", process.corefile)
     assert {t.wait.lock for t in report.threads if t.tid in WAITERS and t.wait} == {f"0x{MONITOR:x}"}
 

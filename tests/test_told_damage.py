@@ -36,7 +36,7 @@ def test_the_pointer_to_the_end_marker_overwritten_is_damage(tmp_path: Path) -> 
 
 
 def _with_second_cache(cyclic: bool, core: Path) -> int:
-    """The healthy core with a copy of its dispatch cache in unused memory, to which a sleeping thread's r12 leads; the copy's
+    """The healthy core with a copy of its dispatch cache in unused memory, to which r12 of a thread that runs leads; the copy's
     address. In a cyclic copy a node of one bucket leads to itself."""
     data, truth = bytearray(unpack_core("healthy").read_bytes()), truth_of("healthy")
     cache, table = int(truth["cache"], 16), int(truth["table"], 16)
@@ -58,6 +58,7 @@ def _with_second_cache(cyclic: bool, core: Path) -> int:
         if kind == 1 and struct.unpack_from("<q", data, body + 112 + 120)[0] == 202
     )
     struct.pack_into("<Q", data, sleeper + 112 + 24, copy)
+    struct.pack_into("<q", data, sleeper + 112 + 120, -1)  # orig_rax: in no system call
     core.write_bytes(data)
     return copy
 
