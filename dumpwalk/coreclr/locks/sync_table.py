@@ -67,8 +67,9 @@ def header_index(header: int) -> Optional[int]:
 
 def read_sync_table(around: Surroundings) -> SyncTable:
     """The process's sync blocks. Never raises on damaged memory."""
-    looked_at = 0
+    told = looked_at = 0
     for address in _candidates(around):
+        told += 1
         table = read_u64(around.process.memory, address)
         if table is None or (table and around.process.memory.read(table, _ENTRY) is None and _named(around, address)):
             continue  # not captured: the variable, or the table where the contract names the variable
@@ -76,7 +77,7 @@ def read_sync_table(around: Surroundings) -> SyncTable:
         if table and table % 8 == 0 and _is_table(around.process, table):
             return _walk(around.process, table, limits.SYNC_BLOCKS)
     core = around.process.corefile
-    if not looked_at or (core is not None and core.kind in ("mini", "triage")):
+    if (told and not looked_at) or (core is not None and core.kind in ("mini", "triage")):
         return SyncTable(None, [], "none", "the table of sync blocks is not in the dump", lacking=True)
     return SyncTable(None, [], "none", "the table of sync blocks was not found, or no object has one")
 

@@ -13,6 +13,7 @@ WALKED = {
     "not-in-dump": "not in the dump",
 }
 SOUND = "Each element is in its right bucket, none is met twice, every chain ends at the end marker."
+EMPTY = "The interface-dispatch cache is empty."
 VIOLATIONS_TOLD = 5
 
 
@@ -31,14 +32,18 @@ def total(cache: DispatchCache) -> int:
 def walked(cache: DispatchCache) -> str:
     if cache.walked == "not-in-dump":
         return "The memory of the interface-dispatch cache is not in this dump."
+    if cache.walked == "complete" and not cache.elements and not cache.violations:
+        return EMPTY
     extent = WALKED.get(cache.walked, cache.walked)
+    if cache.buckets == 1:
+        extent = extent.replace("their ends", "its end").replace("they could", "it could")
     return f"{plural(cache.elements, 'element')} in {plural(cache.buckets, 'bucket')}: {extent}."
 
 
 def told_of(cache: DispatchCache, buckets: List[int]) -> List[str]:
     """Sentences on what the walk met, cycles in `buckets` (told elsewhere) said shortly."""
     out = [walked(cache)]
-    if cache.walked == "not-in-dump":
+    if cache.walked == "not-in-dump" or out[0] == EMPTY:
         return out
     loops = [c for c in cache.cycles if c.bucket not in buckets]
     for cycle in loops[:VIOLATIONS_TOLD]:
