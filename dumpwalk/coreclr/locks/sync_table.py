@@ -77,7 +77,8 @@ def read_sync_table(around: Surroundings) -> SyncTable:
         if table and table % 8 == 0 and _is_table(around.process, table):
             return _walk(around.process, table, limits.SYNC_BLOCKS)
     core = around.process.corefile
-    if (told and not looked_at) or (core is not None and core.kind in ("mini", "triage")):
+    leads = told or around.runtime.major is None or around.runtime.major >= 8  # from 8 on its own tables lead to it
+    if (leads and not looked_at) or (core is not None and core.kind in ("mini", "triage")):
         return SyncTable(None, [], "none", "the table of sync blocks is not in the dump", lacking=True)
     return SyncTable(None, [], "none", "the table of sync blocks was not found, or no object has one")
 
