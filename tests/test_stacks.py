@@ -18,7 +18,9 @@ from tests.bare_process import Rewritten, bare_process
 from tests.both_ways import with_managed_code
 from tests.conftest import CORES, ROOT, truth_of
 
-NAMES = sorted(str(p.relative_to(CORES))[: -len(".core.xz")] for p in CORES.rglob("*.core.xz"))
+OF_GO = "waits/go-abba"
+"""Its code has no .eh_frame: lldb follows .debug_frame of the file, dumpwalk frame pointers, and they end otherwise."""
+NAMES = sorted({str(p.relative_to(CORES))[: -len(".core.xz")] for p in CORES.rglob("*.core.xz")} - {OF_GO})
 MANAGED = [n for n in NAMES if n.startswith("managed/")]
 
 IN_A_STUB = ("samples/darwin-x64-10.0.9-hang-sample", "28")

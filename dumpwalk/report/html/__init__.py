@@ -91,7 +91,10 @@ def _environment() -> Environment:
 
 def _template(name: str) -> str:
     """`page.html.j2` of this folder, `locks/page.html.j2` of a section's."""
-    return (pkgutil.get_data(sections.__name__, name) or b"").decode("utf-8") if "/" in name else _asset(name)
+    folder, _, file = name.rpartition("/")
+    if not folder:
+        return _asset(name)
+    return (pkgutil.get_data(f"{sections.__name__}.{folder}", file) or b"").decode("utf-8")
 
 
 def _asset(name: str) -> str:
