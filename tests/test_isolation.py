@@ -106,7 +106,7 @@ def alive(pid: int) -> bool:
         ("load", "crash", 'crashed (SIGSEGV) in the phase "loading the core in lldb"'),
         ("load", "abort", 'crashed (SIGABRT) in the phase "loading the core in lldb"'),
         ("load", "exit", 'ended without a word (status 7) in the phase "loading the core in lldb"'),
-        ("load", "hang", 'did not finish within 3.5 seconds in the phase "loading the core in lldb"'),
+        ("load", "hang", 'did not finish within 3.15 seconds in the phase "loading the core in lldb"'),
         ("frames", "crash", 'crashed (SIGSEGV) in the phase "stacks"'),
         ("import", "crash", 'crashed (SIGSEGV) in the phase "loading lldb"'),
     ],

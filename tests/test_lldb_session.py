@@ -115,7 +115,7 @@ def test_files_that_lldb_has_not_loaded_give_names_and_hints_are_typed_as_they_s
     assert done.code == 0, done.errors
     whole, short = (text.split("\n", 1)[1] for text in done.output.split("(lldb) dumpwalk analyze ")[1:])
     there = dumpwalk_command("analyze", core, "-m", ROOT / "fixtures/cores/bin").stdout
-    assert "holds lock_a and waits for lock_b, in move_a_to_b" in there
+    assert "holds 'lock_a' and waits for 'lock_b', in move_a_to_b" in there
     assert whole.strip() == there.replace("`dumpwalk threads CORE`:", "`dumpwalk threads`:").strip()
     assert "\n  dumpwalk analyze --full\n" in short and "\n  dumpwalk explain lock-cycle\n" in short
 

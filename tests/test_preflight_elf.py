@@ -57,7 +57,7 @@ def test_real_cores_as_pyelftools_reads_them(path: Path) -> None:
         files: List[Tuple[int, str]] = []
         for segment in elf.iter_segments("PT_NOTE"):
             for note in segment.iter_notes():
-                if note["n_type"] == "NT_PRSTATUS":
+                if note["n_type"] == "NT_PRSTATUS" and note["n_name"] == "CORE":
                     raw = note["n_desc"] if isinstance(note["n_desc"], bytes) else note["n_descdata"]
                     tids.append(int.from_bytes(raw[32:36], "little"))
                     assert core.threads[len(tids) - 1].registers["rip"] == int.from_bytes(raw[240:248], "little")

@@ -18,9 +18,14 @@ from tests.bare_process import Rewritten, bare_process
 from tests.both_ways import with_managed_code
 from tests.conftest import CORES, ROOT, truth_of
 
-OF_GO = "waits/go-abba"
-"""Its code has no .eh_frame: lldb follows .debug_frame of the file, dumpwalk frame pointers, and they end otherwise."""
-NAMES = sorted({str(p.relative_to(CORES))[: -len(".core.xz")] for p in CORES.rglob("*.core.xz")} - {OF_GO})
+NOT_BOTH_WAYS = {"waits/go-abba", "waits/arm64-abba"}
+"""Go's code has no .eh_frame: lldb follows .debug_frame of the file, dumpwalk frame pointers, and they end otherwise. lldb 19
+refuses the arm64 core: nothing in it says which system it is of."""
+NAMES = sorted(
+    name
+    for name in (str(p.relative_to(CORES))[: -len(".core.xz")] for p in CORES.rglob("*.core.xz"))
+    if name not in NOT_BOTH_WAYS
+)
 MANAGED = [n for n in NAMES if n.startswith("managed/")]
 
 IN_A_STUB = ("samples/darwin-x64-10.0.9-hang-sample", "28")

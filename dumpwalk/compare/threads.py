@@ -29,7 +29,11 @@ def motions(first: Report, second: Report) -> List[ThreadMotion]:
         motion, what = compared(earlier, thread, *pair)
         ran = _ran(*pair, _stops(second))
         if ran and motion in ("still", "unknown"):
-            motion, what = "moved", f"is where it was ({place(thread.frames)}), but ran in between"
+            where = place(thread.frames)
+            if thread.state == "waiting":
+                motion, what = "moved", f"is where it was ({where}), but ran in between"
+            else:
+                motion, what = "turning", f"stays in {where}, and ran in between"
         elif ran is False and motion == "unknown":
             motion, what = "still", f"did not run between the looks ({place(thread.frames)})"
         found.append(ThreadMotion(thread.index, earlier.index, thread.tid, _name(thread), motion, what, ran))

@@ -1,4 +1,4 @@
-"""The note by which an evidence core says what it is: JSON, owner DUMPWALK in ELF (type 1), an LC_NOTE `dumpwalk` in Mach-O.
+"""The note by which an evidence core says what it is: JSON, owner DUMPWALK in ELF, an LC_NOTE `dumpwalk` in Mach-O.
 
 With it stands the SHA-256 of the whole file, taken with that number's own digits as zeros: damage and changes show.
 """
@@ -17,7 +17,8 @@ from dumpwalk.core.vocabulary import DumpKind, Producer
 
 Word = TypeVar("Word")
 
-ELF_OWNER, ELF_TYPE = "DUMPWALK", 1
+ELF_OWNER, ELF_TYPE = "DUMPWALK", 0x44570001
+"""No type of the kernel's: gdb takes notes by their types, whoever owns them."""
 MACHO_OWNER = "dumpwalk"
 _FORM = 1
 _KINDS: Tuple[DumpKind, ...] = get_args(DumpKind)
