@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from bench import batch, evidence, scan, stacks, store, table
+from bench import batch, evidence, live, scan, stacks, store, table
 from bench import names as names_of
 from bench.cases import ALL, FIFTY, QUICK, Case, case, commands, dumpwalk, fifty, lldb_backtrace, lldb_program
 from bench.measure import Sample, alternate, run, spread
@@ -51,6 +51,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         "--store", action="store_true", help="only the store of triage, with 10,000 and 1,000,000 dumps"
     )
     parser.add_argument("--batch", action="store_true", help="only a batch of 200 small cores")
+    parser.add_argument("--live", action="store_true", help="only the look at a live process of 200 threads")
     parser.add_argument("cores", nargs="*", metavar="CORE", help=f"only these: {' '.join(ALL)}")
     options = parser.parse_args(arguments)
     names = options.cores or (ALL if options.all else QUICK)
@@ -58,6 +59,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         if name not in ALL:
             parser.error(f"{name} is none of {' '.join(ALL)}")
     print(f"{_machine()}; medians of {options.runs} runs in turn after a warm-up, least and most in brackets.\n")
+    if options.live:
+        print(live.sentence(options.runs))
+        return 0
     if options.store or options.batch:
         print(store.measure(options.runs, _say) if options.store else batch.measure(_say))
         return 0
