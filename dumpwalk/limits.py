@@ -260,7 +260,7 @@ FETCHED_FILES = 20_000
 CLUSTER_PART_SECONDS = 60
 """For one part (4 MiB) of a file that is sent to a worker."""
 
-CLUSTER_CONNECT_SECONDS = 10
+CLUSTER_CONNECT_SECONDS = 6
 """Until a cluster's scheduler must have answered."""
 
 CLUSTER_EMPTY_SECONDS = 60
