@@ -1,4 +1,4 @@
-"""100 damaged cores through the command line, and the oracle that judges them tested on answers that are known to be lies.
+"""50 damaged cores through the command line, and the oracle that judges them tested on answers that are known to be lies.
 
 `make fuzz` runs 2,000. docs/limits.md says what is mutated and what is checked.
 """
@@ -18,9 +18,9 @@ from tests.fuzz.oracle import judge
 from tests.fuzz.subjects import NAMES, Subject, subject
 
 COUNT = 200
-"""Mutations that are made; every other one goes through the command line (`make fuzz` runs 2,000)."""
+"""Mutations that are made; every fourth goes through the command line (`make fuzz` runs 2,000)."""
 PARTS = 4
-MACHO_COUNT = 100
+MACHO_COUNT = 90
 """Damaged Mach-O cores in all, those among the first 200 included."""
 HANG, DAMAGED, HEALTHY = "macho/incident-x64-10.0.9", "macho/damage-x64-10.0.9", "macho/healthy-x64-10.0.9"
 
@@ -28,10 +28,10 @@ HANG, DAMAGED, HEALTHY = "macho/incident-x64-10.0.9", "macho/damage-x64-10.0.9",
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_damaged_cores_get_an_honest_answer(part):
-    numbers = range(part, COUNT, 2 * PARTS)
-    result = runner.run(list(numbers))
+    numbers = list(range(part, COUNT, 4 * PARTS))
+    result = runner.run(numbers)
     assert result.wrong == []
-    assert result.ran == COUNT // (2 * PARTS)
+    assert result.ran == len(numbers) >= 12
 
 
 @pytest.mark.slow

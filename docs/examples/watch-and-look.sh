@@ -31,7 +31,7 @@ while kill -0 "$command" 2> /dev/null; do
     if [ "$quiet" -ge "$limit" ]; then
         all=$(below "$command")
         for pid in $all; do sh "$here/look-at-process.sh" "$pid" "$folder"; done
-        for pid in $all; do kill -9 "$pid" 2> /dev/null; done
+        for pid in "$command" $all; do kill -9 "$pid" 2> /dev/null; done # itself first: it starts nothing more
         kill "$shown"
         echo "nothing was printed for $limit seconds: ended; see $folder"
         exit 124
