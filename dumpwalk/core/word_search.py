@@ -1,20 +1,21 @@
 """Which words of writable memory hold one of a few numbers: one pass over all of it, for all numbers at once.
 
-A lock names its owner by a thread's number at an address that is a multiple of four. Of each such word the byte that differs
-most from the rest of memory is looked at first, in a slice that holds one byte of every eight, so that the search runs at
-memory speed; what is zero is passed over.
+A lock names its owner by a thread's number at an address that is a multiple of four; what is zero is passed over.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Collection, Dict, Iterator, List, Tuple
+from typing import Collection, List, Tuple
 
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory, filled_runs, for_search
+from dumpwalk.core.word_sieve import WordSieve
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)
+_PLANES = (1, 2, 0)
+"""Low bytes are as frequent as any byte, and the ones above are zero as most of memory is."""
 
 
 @dataclass
@@ -64,7 +65,7 @@ def _search(
 ) -> None:
     size = _size(segment)
     found.searched += size
-    firsts = _telling_bytes(wanted)
+    sieve = WordSieve([number.to_bytes(4, "little") for number in wanted], _PLANES)
     swept = for_search(memory)
     for start, end in filled_runs(memory, segment.start, segment.start + size):
         for address in range(start, end, _CHUNK):
@@ -74,36 +75,9 @@ def _search(
                 continue
             if data == _ZEROS:
                 continue
-            for offset, number in _words(data, wanted, firsts, misaligned):
-                if len(found.hits) >= most:
-                    found.limited = True
-                    return
-                found.hits.append((address + offset, number))
-
-
-def _telling_bytes(wanted: Collection[int]) -> Dict[int, List[int]]:
-    """Position in the word to the values looked for there: the highest byte of each number that is not zero, since low ones
-    are as frequent as any byte and the ones above are zero as most of memory is."""
-    places: Dict[int, set] = {}
-    for number in wanted:
-        at = 1 if number >> 8 & 0xFF else 2 if number >> 16 & 0xFF else 0
-        places.setdefault(at, set()).add(number >> 8 * at & 0xFF)
-    return {at: sorted(values) for at, values in places.items()}
-
-
-def _words(
-    data: bytes, wanted: Collection[int], firsts: Dict[int, List[int]], misaligned: bool
-) -> Iterator[Tuple[int, int]]:
-    seen = set()
-    for half in (0, 4) if misaligned else (0,):
-        for at, values in firsts.items():
-            bytes_there = data[half + at :: 8]
-            for value in values:
-                place = bytes_there.find(value)
-                while place >= 0:
-                    offset = 8 * place + half
-                    number = int.from_bytes(data[offset : offset + 4], "little")
-                    if number in wanted and offset not in seen:
-                        seen.add(offset)
-                        yield offset, number
-                    place = bytes_there.find(value, place + 1)
+            for first in (0, 4) if misaligned else (0,):
+                for offset, word in sieve.hits(data, first):
+                    if len(found.hits) >= most:
+                        found.limited = True
+                        return
+                    found.hits.append((address + offset, int.from_bytes(word, "little")))

@@ -8,13 +8,13 @@ those: they go on only afterwards. Every doubt counts as a root: a claim that no
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, is_captured, read_u64
 from dumpwalk.core.process import Thread
+from dumpwalk.core.word_sieve import WordSieve
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.tasks.heap import chunks, writable_runs
 from dumpwalk.coreclr.tasks.task import Tasks
@@ -22,6 +22,7 @@ from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.types.containing import Containing
 
 _PLANES = (2, 1, 3)
+"""Bits 16 to 23 tell objects apart that are far from each other."""
 _CALLBACK = "System.Threading.CancellationTokenSource+CallbackNode"
 
 
@@ -177,24 +178,9 @@ class Referrers:
 
 
 def find_words(memory: Memory, targets: Set[int], runs: Sequence[Tuple[int, int]]) -> Iterator[Tuple[int, int]]:
-    """(target, address) of every aligned word of these parts of memory that is one of the targets.
-
-    One byte of each word is looked at first: bits 16 to 23, which tell objects apart that are far from each other, or for a
-    target that has zeros there, as most words have that are no addresses, the ones beside them.
-    """
-    planes: Dict[int, Dict[bytes, int]] = {}
-    for target in targets:
-        needle = target.to_bytes(8, "little")
-        planes.setdefault(next((plane for plane in _PLANES if needle[plane]), _PLANES[-1]), {})[needle] = target
-    sought = [
-        (plane, needles, re.compile(b"[" + re.escape(bytes(sorted({needle[plane] for needle in needles}))) + b"]"))
-        for plane, needles in sorted(planes.items())
-    ]
+    """(target, address) of every aligned word of these parts of memory that is one of the targets."""
+    sieve = WordSieve([target.to_bytes(8, "little") for target in targets], _PLANES)
     for start, end in runs:
         for base, data, _, _ in chunks(memory, start, end, 0, 0):
-            for plane, needles, there in sought:
-                for hit in there.finditer(data[plane::8]):
-                    at = 8 * hit.start()
-                    target = needles.get(data[at : at + 8], 0)
-                    if target:
-                        yield target, base + at
+            for at, word in sieve.hits(data):
+                yield int.from_bytes(word, "little"), base + at
