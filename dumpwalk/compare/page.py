@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
-
 from dumpwalk.compare import rows
 from dumpwalk.compare.model import Comparison
 
 
 def render(comparison: Comparison) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(os.path.dirname(os.path.abspath(__file__))),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("page.html.j2")
+    from dumpwalk.report.content_policy import policy
+    from dumpwalk.report.templates import asset, environment
+
+    package = str(__package__)
+    style = asset(package, "page.css")
+    template = environment(lambda name: asset(package, name)).get_template("page.html.j2")
     return str(
         template.render(
             c=comparison,
+            policy=policy(style),
+            style=Markup(style),
             words=rows.HEADLINE,
             threads=rows.thread_rows(comparison),
             locks=rows.lock_rows(comparison),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Sequence
 
@@ -14,26 +13,22 @@ _BAR, _HEIGHT = 4, 28
 
 
 def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     from dumpwalk.report.content_policy import policy
+    from dumpwalk.report.templates import asset, environment
 
-    environment = Environment(
-        loader=FunctionLoader(_asset),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    package = str(__package__)
     days = store.by_day(at, DAYS)
     about = store.runtimes([s.key for s in found])
     links = store.links()
     rows = [_row(s, days.get(s.key, [0] * DAYS), about.get(s.key, {}), links.get(s.key, ""), at) for s in found]
     total = {name: sum(s.windows[name] for s in found) for name, _ in WINDOWS}
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset(package, "page.css"), asset(package, "page.js")
     return str(
-        environment.get_template("page.html.j2").render(
+        environment(lambda name: asset(package, name))
+        .get_template("page.html.j2")
+        .render(
             rows=rows,
             at=when(at),
             total=total,
@@ -44,11 +39,6 @@ def render(store: Store, found: Sequence[Seen], at: datetime) -> str:
             script=Markup(script),
         )
     )
-
-
-def _asset(name: str) -> str:
-    """A file of this folder, which may be in a zip."""
-    return (pkgutil.get_data(__package__, name) or b"").decode("utf-8")
 
 
 def _row(one: Seen, days: List[int], about: Dict[str, List[str]], link: str, at: datetime) -> Dict[str, Any]:

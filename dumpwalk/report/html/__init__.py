@@ -7,10 +7,9 @@ these two by their hashes and nothing else, so that a name from a dump can neith
 
 from __future__ import annotations
 
-import pkgutil
 from typing import Iterator, List, Sequence, Union
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from dumpwalk import __version__
@@ -22,13 +21,14 @@ from dumpwalk.report.html.marks import inferred, named
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import base_name, count, plural
 from dumpwalk.report.section import html_parts
+from dumpwalk.report.templates import asset, environment
 
 Entry = Union[Report, FailedCore]
 
 
 def render(outcomes: Sequence[Entry]) -> str:
     """The page of one core, or of several: a table of verdicts first, then a section each. Same reports, same bytes."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = asset(__name__, "page.css"), asset(__name__, "page.js")
     single = len(outcomes) == 1
     entries = several.by_severity([clean(entry) for entry in outcomes])
     cores = [_view(entry, 0 if single else number) for number, entry in enumerate(entries, 1)]
@@ -36,11 +36,11 @@ def render(outcomes: Sequence[Entry]) -> str:
     by_entry = {id(entry): core for entry, core in zip(entries, cores)}
     section_of = {by_entry[id(e)].anchor: by_entry[id(t.entry)].anchor for t in told for e in (t.entry, *t.like)}
     distinct = len({core.file for core in cores}) == len(cores)
-    environment = _environment()
+    templates = _environment()
     for core in cores:
         if isinstance(core, Core):
-            core.parts = list(_parts(core, environment))
-    template = environment.get_template("page.html.j2")
+            core.parts = list(_parts(core, templates))
+    template = templates.get_template("page.html.j2")
     page: str = template.render(
         policy=policy(style, script),
         style=Markup(style),
@@ -58,12 +58,12 @@ def render(outcomes: Sequence[Entry]) -> str:
     return page
 
 
-def _parts(core: Core, environment: Environment) -> Iterator[Part]:
+def _parts(core: Core, templates: Environment) -> Iterator[Part]:
     """The parts of all sections, rendered."""
     for part in html_parts():
         view = part.view(core)
         if view is not None:
-            body = environment.get_template(part.template).render(core=core, view=view)
+            body = templates.get_template(part.template).render(core=core, view=view)
             yield Part(part.id, part.title(view), Markup(body))
 
 
@@ -80,26 +80,16 @@ def _title(cores: Sequence[Union[Core, Failed]], single: bool) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_template), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)
-    environment.globals.update(plural=plural)
-    return environment
+    made = environment(_template, keep_trailing_newline=True)
+    made.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)
+    made.globals.update(plural=plural)
+    return made
 
 
 def _template(name: str) -> str:
     """`page.html.j2` of this folder, `locks/page.html.j2` of a section's."""
     folder, _, file = name.rpartition("/")
-    if not folder:
-        return _asset(name)
-    return (pkgutil.get_data(f"{sections.__name__}.{folder}", file) or b"").decode("utf-8")
-
-
-def _asset(name: str) -> str:
-    """A file of this folder, which may be in a zip."""
-    return (pkgutil.get_data(__name__, name) or b"").decode("utf-8")
+    return asset(f"{sections.__name__}.{folder}" if folder else __name__, file)
 
 
 __all__: List[str] = ["render"]
