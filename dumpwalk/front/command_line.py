@@ -26,6 +26,7 @@ class CommandLine:
         self._clock = time_limit.Clock()
 
     def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
+        """What was made of each core; an option that the command lacks is one not given."""
         from dumpwalk.engine.run import Options as EngineOptions
         from dumpwalk.jobs import isolation
 
@@ -33,7 +34,7 @@ class CommandLine:
         pid = options.get("pid")
         cores = [] if pid else options["cores"] if "cores" in options else [options["core"]]
         modules = list(options["modules"])
-        if options["fetch"] or options["server"]:
+        if options.get("fetch") or options.get("server"):
             from dumpwalk.front import fetching
 
             files, notes = fetching.fetch_for(cores, options)
@@ -43,10 +44,10 @@ class CommandLine:
         progress = Progress(options["verbose"], len(cores))
         engine_options = EngineOptions(
             modules=tuple(modules),
-            sha256=options["sha256"],
-            debug_files=options["debug_files"],
+            sha256=options.get("sha256", False),
+            debug_files=options.get("debug_files", False),
             held_by=held_by(options),
-            evidence=options["evidence"],
+            evidence=options.get("evidence", ()),
             wants=wants(options),
         )
         try:

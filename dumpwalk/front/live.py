@@ -33,6 +33,7 @@ def check(options: Options) -> None:
 def again(place: Place, options: Options) -> int:
     """Two looks, so many seconds apart, compared; the exit code. Raises Usage, DumpwalkError, NotOneProcess."""
     from dumpwalk.front import comparing
+    from dumpwalk.report.model import Report
 
     for name, option in _OF_ONE_LOOK:
         if options.get(name):
@@ -44,8 +45,6 @@ def again(place: Place, options: Options) -> int:
     looks: List[Report] = []
     for number in (1, 2):
         outcomes = place.outcomes(options)
-        from dumpwalk.report.model import Report
-
         looks += [outcome for outcome in outcomes if isinstance(outcome, Report)]
         if len(looks) < number:
             return 1  # the sentence is told

@@ -20,36 +20,25 @@ def _run(place: Place, options: Options) -> int:
     from dumpwalk.front import comparing
 
     looks = [options["first"], options["second"]]
+    if looks[0] == looks[1]:
+        raise Usage("Both looks are the same file: give an earlier and a later one.")
     targets = comparing.check_targets(options["output"], [*looks, *options["modules"]])
     first, second = _reports(place, looks, options)
     return comparing.show(place, first, second, options, targets)
 
 
 def _reports(place: Place, looks: List[str], options: Options) -> List[Report]:
-    """Each look's report: read where it is one, else made of the core."""
+    """Each look's report: read where it is one, else made of the core. Raises NotALook where there is neither."""
     from dumpwalk.front import comparing
     from dumpwalk.report.model import Report
 
     read = {path: comparing.saved_report(path) for path in looks}
-    cores = [path for path in dict.fromkeys(looks) if read[path] is None]
-    if cores:
-        asked = {
-            **options,
-            "cores": cores,
-            "fetch": False,
-            "server": (),
-            "sha256": False,
-            "debug_files": False,
-            "evidence": (),
-        }
-        for path, outcome in zip(cores, place.outcomes(asked)):
-            if not isinstance(outcome, Report):
-                raise Usage(f"{path} could not be analysed, so there is nothing to compare.")
-            read[path] = outcome
-    found = [read[path] for path in looks]
-    if looks[0] == looks[1]:
-        raise Usage("Both looks are the same file: give an earlier and a later one.")
-    return [report for report in found if report is not None]
+    cores = [path for path in looks if read[path] is None]
+    for path, outcome in zip(cores, place.outcomes({**options, "cores": cores}) if cores else ()):
+        if not isinstance(outcome, Report):
+            raise comparing.NotALook(f"{path} could not be analysed, so there is nothing to compare.")
+        read[path] = outcome
+    return [report for report in (read[path] for path in looks) if report is not None]
 
 
 COMMAND = Command(
