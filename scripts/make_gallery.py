@@ -1,11 +1,12 @@
 """docs/gallery: real reports of committed cores, as text, Markdown and page, as a user gets them.
 
-`python scripts/make_gallery.py` makes them anew; they show the version of lldb that is installed. tests/test_gallery.py holds
-what they say to what the cores give.
+`python scripts/make_gallery.py` makes them anew; they show the version of lldb that is installed. tests/test_task_pages.py
+holds what they say to what the cores give.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,8 @@ def make(name: str, into: Path) -> None:
         )
         for kind in ("txt", "md", "html"):
             file = into / f"{name}.{kind}"
-            file.write_text(file.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")
+            text = file.read_text(encoding="utf-8").replace(f"{folder}/", "")
+            file.write_text(re.sub(r"/tmp/(?:[A-Za-z0-9_.-]+/)+", "/app/", text), encoding="utf-8")
 
 
 if __name__ == "__main__":
