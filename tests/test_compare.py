@@ -164,3 +164,27 @@ def test_a_thread_that_ran_is_not_still(look: Look) -> None:
     found = compare(from_dict(first), from_dict(second))
     assert found.verdict.status == "moving"
     assert next(t for t in found.threads if t.thread == owner).motion == "moved"
+
+
+def as_monitor(report: Dict[str, Any], lock: int, address: str, clock: int) -> Dict[str, Any]:
+    """The report as if the lock were a Monitor whose object lies at `address` and whose waiter starves since `clock`."""
+    found = json.loads(json.dumps(report).replace(f'"0x{lock:x}"', f'"{address}"'))
+    (one,) = [k for k in found["locks"] if k["address"] == address]
+    one.update(kind="monitor", name=None, object={"address": address, "type": "Ledger"}, starving_since_ms=clock)
+    return found
+
+
+def test_a_lock_whose_object_the_collector_moved_is_found_again_and_its_clock_tells(look: Look) -> None:
+    looks = look("stuck")
+    compared(looks)
+    first = as_monitor(_REPORTS[looks.first], looks.lock, "0x7f0000001000", 5)
+    for clock, motion in ((5, "held"), (900, "changed")):
+        second = as_monitor(_REPORTS[looks.second], looks.lock, "0x7f0000005550", clock)
+        found = compare(from_dict(first), from_dict(second))
+        (lock,) = [k for k in found.locks if k.kind == "monitor"]
+        assert (lock.address, lock.motion, lock.starving) == ("0x7f0000005550", motion, clock == 5)
+        assert len(lock.waiting) >= 2 or motion == "changed"
+    stranger = as_monitor(_REPORTS[looks.second], looks.lock, "0x7f0000005550", 5)
+    next(k for k in stranger["locks"] if k["kind"] == "monitor")["object"]["type"] = "Other"
+    found = compare(from_dict(first), from_dict(stranger))
+    assert {k.motion for k in found.locks if k.kind == "monitor"} == {"released", "taken"}

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -80,27 +81,32 @@ def test_an_owner_that_did_not_run_is_stuck_and_its_twin_moves(stuck: Live) -> N
         assert goes_on(twin.pid)
 
 
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[Live]:
+    """200 threads: it stands long enough to be met while it stands."""
+    with native_live.running("crowd", ["200"]) as live:
+        yield live
+
+
 @pytest.mark.parametrize("whom", ["dumpwalk", "its child"])
-def test_a_killed_dumpwalk_lets_the_process_go(stuck: Live, whom: str) -> None:
-    """Killed at ten moments, among them some at which the process stood."""
+def test_a_killed_dumpwalk_lets_the_process_go(crowded: Live, whom: str) -> None:
+    """Killed as soon as the process is traced, until it was met standing twice."""
     stood = 0
-    for moment in range(10):
-        argv = [sys.executable, "-m", "dumpwalk", "analyze", "--pid", str(stuck.pid), "-f", "json"]
+    for _ in range(20):
+        argv = [sys.executable, "-m", "dumpwalk", "analyze", "--pid", str(crowded.pid), "-f", "json"]
         with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
             end = time.monotonic() + 20
-            while status(stuck.pid)["TracerPid"] == "0" and running.poll() is None and time.monotonic() < end:
-                time.sleep(0.0005)
-            tracer = int(status(stuck.pid)["TracerPid"])
-            time.sleep(0.001 * moment)
-            stood += status(stuck.pid)["TracerPid"] != "0"
-            victim = running.pid if whom == "dumpwalk" else tracer
-            if victim:
-                os.kill(victim, signal.SIGKILL)
+            tracer = 0
+            while not tracer and running.poll() is None and time.monotonic() < end:
+                tracer = int(status(crowded.pid)["TracerPid"])
+            if tracer:
+                os.kill(running.pid if whom == "dumpwalk" else tracer, signal.SIGKILL)
+                stood += 1
             running.wait(60)
         end = time.monotonic() + 20
-        while not goes_on(stuck.pid) and time.monotonic() < end:
+        while not goes_on(crowded.pid) and time.monotonic() < end:
             time.sleep(0.01)
-        assert goes_on(stuck.pid)
+        assert goes_on(crowded.pid)
         if stood >= 2:
             return
     assert stood, "no moment was met at which the process stood"
@@ -136,6 +142,26 @@ def test_what_is_no_process_to_look_at_is_told(stuck: Live) -> None:
             time.sleep(0.01)
         code, said = sentence("--pid", ended.pid)
         assert code == 1 and "has ended already (a zombie)" in said and str(os.getpid()) in said
+
+
+@pytest.mark.may_skip  # a kernel without 32-bit programs
+def test_a_32_bit_process_is_told(tmp_path: Path) -> None:
+    """A program of 94 bytes for i386: pause(2) for ever."""
+    code = bytes.fromhex("b81d000000cd80ebf7")  # mov eax, 29 (pause); int 0x80; jmp
+    header = struct.pack("<4sBBB9xHHIIIIIHHHHHH", b"\x7fELF", 1, 1, 1, 2, 3, 1, 0x8048054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<IIIIIIII", 1, 0, 0x8048000, 0x8048000, 84 + len(code), 84 + len(code), 5, 0x1000)
+    program = tmp_path / "tiny"
+    program.write_bytes(header + segment + code)
+    program.chmod(0o755)
+    try:
+        running = subprocess.Popen([str(program)])
+    except OSError:
+        pytest.skip("this kernel runs no 32-bit programs")
+    with running:
+        code_, said = sentence("--pid", running.pid)
+        assert code_ == 1 and "32-bit" in said
+        assert goes_on(running.pid)
+        running.kill()
 
 
 @pytest.mark.may_skip  # a checkout below /root is nobody else's
