@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,24 @@ def rows(store: Path) -> Tuple[List[str], Dict[str, str]]:
         kept = [row[0] for row in database.execute("SELECT id FROM reports ORDER BY id")]
         failed = dict(database.execute("SELECT path, error FROM batch_cores WHERE error IS NOT NULL"))
     return kept, {Path(path).name: error for path, error in failed.items()}
+
+
+def test_what_is_called_as_dumps_are_is_told_and_an_empty_one_is_no_silence(tmp_path):
+    for name in ("core.12", "coredump.7", "x_hangdump.dmp", "core.dotnet.9.gz", "core"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("core.py", "core.js", "score.1x", "corelib.dll", "core.d"):
+        (tmp_path / name).write_bytes(b"no core")
+    found = [Path(p).name for p in cores.below([str(tmp_path)])]
+    assert found == ["core", "core.12", "core.dotnet.9.gz", "coredump.7", "x_hangdump.dmp"]
+    outputs = [tmp_path / f"out.{kind}" for kind in ("json", "xml", "md")]
+    more = [part for file in outputs for part in ("-o", str(file))]
+    done = subprocess.run(
+        argv(tmp_path / "core.12", tmp_path / "s.sqlite", *more), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "core.12 is empty" in done.stdout
+    told = json.loads(outputs[0].read_text())
+    assert told["path"] == str(tmp_path / "core.12") and "is empty" in told["error"]
+    assert 'errors="1"' in outputs[1].read_text() and "core.12" in outputs[2].read_text()
 
 
 def test_what_is_a_core_is_told_by_content(dumps):

@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Tuple
 from dumpwalk.core.visible import visible
 from dumpwalk.report import several, summary, text
 from dumpwalk.report.json_format import from_dict
-from dumpwalk.report.model import Report
+from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import plural
 from dumpwalk.triage.journal import Done
 from dumpwalk.triage.store import Store
@@ -45,6 +45,11 @@ def reports(store: Store, rows: Sequence[Tuple[str, str, int]]) -> Dict[str, Rep
         if kept is not None:
             found[key] = from_dict(json.loads(kept))
     return found
+
+
+def failures(done: Dict[str, Done]) -> List[FailedCore]:
+    """`done` by path: what could not be analysed, as `analyze` of several cores tells it."""
+    return [FailedCore(path, one.error or "not analysed.", 1) for path, one in done.items() if one.key is None]
 
 
 def render(store: Store, done: Dict[str, Done], width: int, color: bool) -> str:

@@ -12,11 +12,9 @@ from typing import Any, Callable, List, Optional, Sequence
 
 from dumpwalk import limits
 from dumpwalk.binaries.download import DownloadFailed, download
+from dumpwalk.core.dump_names import is_dump
 from dumpwalk.errors import Unreadable
 from dumpwalk.helix.service import HelixService, Payload, UploadedFile
-
-_DUMP = re.compile(r"(^|/)core(\.[^/]*)?$|\.(dmp|core|mdmp)(\.(gz|xz|zip|zst))?$", re.IGNORECASE)
-"""Names of dumps (dotnet/runtime eng/testing/debug-dump-template.md): core.PID, core.UID.PID, *_hangdump.dmp, *.core."""
 
 Progress = Callable[[str, int, Optional[int]], None]
 
@@ -27,11 +25,6 @@ class Brought:
     modules: List[str]
     """Archives and folders for -m."""
     notes: List[str]
-
-
-def is_dump(name: str) -> bool:
-    """By its name alone: what is in it is looked at when it is here."""
-    return bool(_DUMP.search(name))
 
 
 def bring(

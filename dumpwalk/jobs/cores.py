@@ -1,4 +1,4 @@
-"""Which files below some folders are cores: told by their first bytes, never by their names."""
+"""Which files below some folders are cores: by their first bytes, or since they are called as dumps are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import stat
 import struct
 from typing import Iterator, Sequence
 
+from dumpwalk.core.dump_names import is_dump
+
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 _ET_CORE = 4
 _MH_CORE = 4
 
 
 def below(paths: Sequence[str]) -> Iterator[str]:
-    """Each path that is no folder, whatever it is, and every core or compressed file below those that are: sorted, each once,
-    links to folders not followed. Folders that cannot be read give nothing but themselves."""
+    """Each path that is no folder, whatever it is, and below those that are every core, compressed file, and what a dump's name
+    says is one (an empty `core.123` of a full disk is to be told, not passed over): sorted, each once, links to folders not
+    followed. Folders that cannot be read give nothing but themselves."""
     seen = set()
     for path in paths:
         if not os.path.isdir(path):
@@ -35,7 +38,7 @@ def _below(folder: str) -> Iterator[str]:
         folders.sort()
         for name in sorted(files):
             path = os.path.join(here, name)
-            if may_be_core(path):
+            if may_be_core(path) or is_dump(name) and os.path.isfile(path):
                 yield path
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, List
+
 import click
 
 from dumpwalk.errors import Usage
 from dumpwalk.front import parameters, triage
 from dumpwalk.front.command import Argument, Command, Option, Options, Place, note_missing
+
+if TYPE_CHECKING:
+    from dumpwalk.front.command import Outcome
 
 
 def _run(place: Place, options: Options) -> int:
@@ -24,8 +29,8 @@ def _run(place: Place, options: Options) -> int:
         done = batch.run(options, opened)
         rows = batch_summary.counted(list(done.values()))
         for file, kind in targets:
-            told = list(batch_summary.reports(opened, rows).values())
-            output.write(file, output.render(told, kind, output.FILE_WIDTH, False, 60_000) if told else "")
+            told: List[Outcome] = [*batch_summary.reports(opened, rows).values(), *batch_summary.failures(done)]
+            output.write(file, output.render(told, kind, output.FILE_WIDTH, False, 60_000))
         place.say(batch_summary.render(opened, done, *place.page()))
     code = batch_summary.exit_code(list(done.values()))
     return 0 if options["exit_zero"] and code != 1 else code
@@ -34,7 +39,7 @@ def _run(place: Place, options: Options) -> int:
 COMMAND = Command(
     """Every core below some folders, into the store.
 
-    PATH is a core, or a folder that is searched for files that are cores or compressed; their names do not matter. Each core
+    PATH is a core, or a folder that is searched for files that are cores, are compressed, or are called as dumps are. Each core
     is analysed in a child process of its own, and its report is in the store as soon as it is done: a batch that was
     stopped or killed goes on where it was when it is started again. A core that cannot be analysed is told at the end
     and stops nothing. The summary tells signatures by severity, then by count, and one full report of each.
@@ -67,8 +72,8 @@ COMMAND = Command(
             lldb=None,
             multiple=True,
             metavar="FILE",
-            help="Write one report for each signature there; the extension picks the format: .json .md .html .txt .xml. "
-            "Repeatable.",
+            help="Write one report for each signature there, and what could not be analysed; the extension picks the format: "
+            ".json .md .html .txt .xml. Repeatable.",
         ),
         Option("--sha256", lldb=None, is_flag=True, help="Hash the dumps too: a copy of one counts once for sure."),
         parameters.timeout(),

@@ -75,7 +75,7 @@ def _list_items(place: Place, items: List[Any], options: Options) -> int:
 
 
 def _list_files(place: Place, files: List[Any], options: Options) -> int:
-    from dumpwalk.helix.workitem import is_dump
+    from dumpwalk.core.dump_names import is_dump
 
     if options["kind"] == "json":
         place.say(json.dumps([{"name": f.name, "dump": is_dump(f.name), "url": f.url} for f in files], indent=2))
