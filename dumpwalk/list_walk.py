@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional, Tuple
 
 from dumpwalk.core.memory import Memory, read_words
 from dumpwalk.core.names import plural
+from dumpwalk.dataclass import dataclass
 
 _SHOWN = 64
 EXIT_CODES = {

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS: Tuple[Tuple[str, ...], ...] = (
-    ("limits", "scratch"),
+    ("limits", "scratch", "dataclass"),
     ("core",),
     ("errors", "list_walk", "claims"),
     ("images",),

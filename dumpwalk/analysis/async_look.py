@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from dumpwalk.core.process import Thread
@@ -10,6 +9,7 @@ from dumpwalk.coreclr.tasks.census import Census
 from dumpwalk.coreclr.tasks.chain import Node
 from dumpwalk.coreclr.tasks.stuck import EndLook
 from dumpwalk.coreclr.tasks.waits import TaskWait
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

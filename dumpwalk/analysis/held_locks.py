@@ -6,7 +6,7 @@ Locks that somebody waits for, and Monitors in sync blocks, are facts already; a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -22,6 +22,7 @@ from dumpwalk.coreclr.locks.held_managed import held_by
 from dumpwalk.coreclr.locks.held_native import HeldNative, NativeSearch, find_held, taken_in
 from dumpwalk.coreclr.locks.names import by_function
 from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import LockState, Sort
 
 AREA = "held-locks"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional, Tuple
 
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.coreclr.dispatch.managers import Managers
+from dumpwalk.dataclass import dataclass
 
 UNLINKING = (
     "VirtualCallStubManager::~VirtualCallStubManager",

@@ -8,7 +8,7 @@ program's file (.comment), or by functions of its standard library on the stacks
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Iterator, Optional, Tuple
 
 from dumpwalk import limits
@@ -16,6 +16,7 @@ from dumpwalk.core.memory import Memory, for_search
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.other_dotnet import aot_header_at, is_mono, is_native_aot
+from dumpwalk.dataclass import dataclass
 from dumpwalk.images.elf_image import comments
 
 _GO = b"\xff Go buildinf:"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
@@ -18,6 +17,7 @@ from dumpwalk.coreclr.managed_frames import ManagedFrames
 from dumpwalk.coreclr.managed_threads import ManagedThreads
 from dumpwalk.coreclr.threadpool.pool import Pool
 from dumpwalk.coreclr.threadpool.release import Held
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import Reading
 from dumpwalk.locks.state import LockState, Named, Owner, Sort

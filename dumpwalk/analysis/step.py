@@ -6,12 +6,12 @@ it gives then. Results are not changed afterwards; `observe.py` runs the steps a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Callable, Iterable, List, Tuple, Type
 
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.claims.model import Coverage
 from dumpwalk.core.parts import exported
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
@@ -17,6 +16,7 @@ from dumpwalk.binaries.cache import SymbolCache
 from dumpwalk.binaries.download import DownloadFailed, ServerDown, download, new_session
 from dumpwalk.binaries.keys import Wanted, is_dotnet
 from dumpwalk.binaries.servers import Server
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import DumpwalkError
 
 

@@ -8,11 +8,11 @@ zero bytes); debuginfod(8), section WEBAPI; GDB's documentation, "Separate Debug
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 from urllib.parse import quote
 
 from dumpwalk.core.corefile import CoreFile, CoreImage
+from dumpwalk.dataclass import dataclass
 
 _DELETED = " (deleted)"
 _BUILD_ID_CHARACTERS = 40

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import List, Optional, Sequence
 
 from dumpwalk.binaries import arrived
 from dumpwalk.binaries.keys import Wanted, wanted_files
 from dumpwalk.binaries.search import ModuleSearch
 from dumpwalk.core.corefile import CoreFile
+from dumpwalk.dataclass import dataclass
 
 DEBUG_FOLDER = "/usr/lib/debug"
 """Where Linux distributions put debug files (GDB's documentation, "Separate Debug Files")."""

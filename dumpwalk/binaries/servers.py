@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import List, Mapping, Optional, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from dumpwalk.binaries.keys import Wanted
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import Usage
 
 KNOWN = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address, Extent, Grade, Role, Status
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Tool
 
 Status = Literal["stuck", "moving", "unknown"]

@@ -6,10 +6,10 @@ registers); for Apple the trap instruction and the class bits of the number (xnu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Tuple
 
 from dumpwalk.core.vocabulary import ArchName
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ All sizes are bytes, all addresses virtual addresses of the dumped process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer, TidSource
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

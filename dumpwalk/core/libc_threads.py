@@ -12,12 +12,12 @@ struct). Compared with cores of Debian 12's glibc 2.36 and Alpine's musl 1.2.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Set
 
 from dumpwalk import limits
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory, read_u32, read_u64, read_words
+from dumpwalk.dataclass import dataclass
 
 TID_LIMIT = 1 << 22
 """PID_MAX_LIMIT of Linux on 64-bit (include/linux/threads.h): every tid is below."""

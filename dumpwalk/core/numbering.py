@@ -8,10 +8,11 @@ the runtime's own thread list may show it later (`confirm`).
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Optional, Sequence, Set
 
 from dumpwalk.core.libc_threads import ControlBlock, control_block, listed_tids
+from dumpwalk.dataclass import dataclass
 
 AGREES, MAPPED, MIXED, UNKNOWN = "agrees", "mapped", "mixed", "unknown"
 

@@ -6,7 +6,7 @@ used. An analysis asks the same questions of either and gets None where somethin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
@@ -14,6 +14,7 @@ from dumpwalk.core.corefile import CoreFile, Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.numbering import Numbering, read_numbering
 from dumpwalk.core.vocabulary import MatchStatus, NameSource, Os, TidSource, Trust, Unwinder
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

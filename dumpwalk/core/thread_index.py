@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Iterable, Optional, Tuple
 
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

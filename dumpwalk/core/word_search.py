@@ -5,12 +5,13 @@ A lock names its owner by a thread's number at an address that is a multiple of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Collection, List, Tuple
 
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory, filled_runs, for_search
 from dumpwalk.core.word_sieve import WordSieve
+from dumpwalk.dataclass import dataclass
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(_CHUNK)

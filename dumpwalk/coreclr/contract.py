@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Set, Tuple, Union
 
 from dumpwalk import limits
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.image import Image
 from dumpwalk.coreclr.runtime import RuntimeInfo
+from dumpwalk.dataclass import dataclass
 
 _MAGIC = 0x0043414443434E44
 _HEADER = struct.Struct("<QIIQIIQ")

@@ -7,7 +7,7 @@ were checked on the images named in the rows, by decoding DacGlobals::Initialize
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from dumpwalk.core.memory import read_u64
@@ -15,6 +15,7 @@ from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch.locate import Candidate
 from dumpwalk.coreclr.image_macho import MachOImage
 from dumpwalk.coreclr.runtime import DAC_TABLE_SYMBOL, RuntimeInfo
+from dumpwalk.dataclass import dataclass
 
 MANAGER = "VirtualCallStubManagerManager::g_pManager"
 THREAD_STORE = "ThreadStore::s_pThreadStore"

@@ -7,10 +7,10 @@ found in heap dumps without the file (createdump looked the same names up and so
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple, Union
 
 from dumpwalk.core.memory import Memory
+from dumpwalk.dataclass import dataclass
 
 FileBytes = Union[bytes, mmap.mmap]
 

@@ -10,8 +10,9 @@ the lock is at +0x20; the table directly behind it; `empty` at table + 0x8000; t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
+
+from dumpwalk.dataclass import dataclass
 
 LOCK_OFFSET = 0x20
 """m_writeLock from `this`: eight u32 of stats stand before it, in release builds too."""

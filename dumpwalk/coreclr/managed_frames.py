@@ -7,12 +7,13 @@ interrupted stands at its own address, as the innermost one does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Final, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.process import Frame, Module, Process, Thread
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.words import Unknown
+from dumpwalk.dataclass import dataclass
 
 METADATA: Final = "metadata"
 """The name_source of such a frame."""

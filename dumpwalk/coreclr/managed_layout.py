@@ -11,10 +11,11 @@ peimage.h, readytoruninfo.h; offsets read in cores of the builds named in `seen_
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Dict, Optional, Tuple
 
 from dumpwalk.coreclr.contract import Contract
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

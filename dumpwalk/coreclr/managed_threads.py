@@ -8,7 +8,7 @@ vm/threads.cpp; the list is linked through Thread::m_LinkStore and ends at NULL.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
@@ -19,6 +19,7 @@ from dumpwalk.coreclr.contract import Contract, ContractResult, described_global
 from dumpwalk.coreclr.dac_table import FINALIZER_THREAD, SUSPENSION_THREAD, THREAD_STORE, read_dac_table
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, from_contract, rows_for
+from dumpwalk.dataclass import dataclass
 
 _STORE_SYMBOLS = (
     "_ZN11ThreadStore14s_pThreadStoreE",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, List, Optional, Tuple, Union
 
 from dumpwalk import limits
@@ -13,6 +13,7 @@ from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.types.header import Header, decode
 from dumpwalk.coreclr.types.objects import VALUE_TYPE, Array, Value
 from dumpwalk.coreclr.words import Unknown
+from dumpwalk.dataclass import dataclass
 
 ELEMENTS = 32
 """Elements of an array that are shown."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Match, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -22,6 +22,7 @@ from dumpwalk.coreclr.image import Image, ImageSegment
 from dumpwalk.coreclr.open_image import open_image
 from dumpwalk.coreclr.other_dotnet import CONTRACT_SYMBOL, describes_coreclr, is_other_dotnet
 from dumpwalk.coreclr.traces import image_base
+from dumpwalk.dataclass import dataclass
 
 SHARED, SINGLE_FILE = "shared", "single-file"
 INFO_SYMBOL = "DotNetRuntimeInfo"

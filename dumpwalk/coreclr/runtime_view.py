@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional, Tuple
 
 from dumpwalk.core.process import Process
@@ -12,6 +12,7 @@ from dumpwalk.coreclr.layouts import Layout, matching
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.coreclr.traces import Traces, search
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ Sources: src/coreclr/vm/threads.h (3.1: dotnet/coreclr src/vm/threads.h); offset
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Iterator, Optional, Tuple
 
 from dumpwalk.coreclr.contract import Contract
+from dumpwalk.dataclass import dataclass
 
 _HEAD_TO_COUNT, _COUNT_TO_HOLDER = 0x18, 0x20
 

@@ -9,13 +9,14 @@ the largest of those with one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import TRACES
 from dumpwalk.core.memory import filled_runs, for_search
 from dumpwalk.core.process import Process
+from dumpwalk.dataclass import dataclass
 
 _MARK = b"@(#)Version "
 _WHOLE = re.compile(rb"@\(#\)Version (\d{1,5})\.(\d{1,5})\.\d{1,7}\.\d{1,7} @Commit: [0-9a-f]{6}")

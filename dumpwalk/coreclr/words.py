@@ -7,10 +7,10 @@ facade (managed.py) turns that into `Unknown`. Pages are kept, so that tables th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.core.memory import Memory, for_search, is_captured, marker, read_around
+from dumpwalk.dataclass import dataclass
 
 _PAGE = 0x1000
 _PAGES_KEPT = 8192

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
+
+from dumpwalk.dataclass import dataclass
 
 MODULE_VARIABLE, LIBRARY_VARIABLE = "DUMPWALK_LLDB_MODULE", "DUMPWALK_LLDB_LIBRARY"
 """What interpreter.command_for tells the process it starts, so that it does not search again (its interpreter's name

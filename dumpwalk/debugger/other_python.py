@@ -11,9 +11,9 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.found_lldb import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
 
 DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "six")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from dumpwalk.dataclass import dataclass
 
 NEWEST, OLDEST = 40, 14
 """Versioned programs looked for. 14 is Debian 12's default and the oldest that was measured."""

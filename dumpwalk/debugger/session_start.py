@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-from dataclasses import dataclass
 from typing import Iterator, List, Mapping, Optional
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.discovery import Discovery
 from dumpwalk.debugger.other_python import package_dirs, run_quietly
 from dumpwalk.debugger.places import Places, candidates, on_path

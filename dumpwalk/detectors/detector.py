@@ -5,7 +5,7 @@ Nothing lists them by hand: `all_detectors` walks the folder, `dumpwalk explain`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Callable, List, Mapping, Sequence, Tuple
 
 from dumpwalk import limits
@@ -14,6 +14,7 @@ from dumpwalk.claims.model import Coverage, Finding
 from dumpwalk.claims.signature import signature
 from dumpwalk.claims.words import STATUSES, Status
 from dumpwalk.core.parts import exported
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

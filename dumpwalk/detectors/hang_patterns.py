@@ -12,8 +12,9 @@ src/coreclr/vm unless another folder is named; which functions exist as symbols 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Tuple
+
+from dumpwalk.dataclass import dataclass
 
 State = Literal["waiting", "running", "any"]
 

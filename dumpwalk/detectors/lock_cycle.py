@@ -6,13 +6,13 @@ thread (join), the queue of finalizers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.async_look import Bound
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.process import Thread
+from dumpwalk.dataclass import dataclass
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.detectors.signature import resource_parts

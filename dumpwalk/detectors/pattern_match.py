@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.claims.model import Evidence
 from dumpwalk.core.names import plain
 from dumpwalk.core.process import Frame, Thread
+from dumpwalk.dataclass import dataclass
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.hang_patterns import FAR, NEAR, PATTERNS, SIGNAL_FRAME, Pattern, Role
 from dumpwalk.locks.lock_frames import LIBC_MODULES

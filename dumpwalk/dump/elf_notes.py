@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import collections.abc
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.corefile import CoreThread
 from dumpwalk.core.vocabulary import TidSource
+from dumpwalk.dataclass import dataclass
 from dumpwalk.dump.evidence_note import ELF_OWNER, ELF_TYPE
 from dumpwalk.images.elf import Bytes, notes
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from dumpwalk.core.corefile import EvidenceOf, Segment
 from dumpwalk.core.memory import Memory
+from dumpwalk.dataclass import dataclass
 
 _PAGE = 0x1000
 _CHUNK = 1 << 20

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.core.corefile import CoreThread, Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.signals import is_fault, name_of
 from dumpwalk.core.vocabulary import DumpKind, Producer
+from dumpwalk.dataclass import dataclass
 from dumpwalk.dump.elf_notes import NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, ElfNotes
 
 DIAGINFO_LINUX = (0x7FFFFFF10000,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence, Tuple, Union
 
 from dumpwalk.analysis.budget import Alarm
@@ -14,6 +13,7 @@ from dumpwalk.claims.model import Finding
 from dumpwalk.core.corefile import CoreFile
 from dumpwalk.core.process import Module, Process
 from dumpwalk.coreclr.dispatch.locate import WAYS
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.open import opened
 from dumpwalk.detectors.detector import run_all
 from dumpwalk.engine.assemble import assemble

@@ -8,11 +8,11 @@ from the same description.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Tuple, Union
 
 import click
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import Usage
 
 if TYPE_CHECKING:

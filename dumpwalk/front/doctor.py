@@ -8,10 +8,10 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import List, Mapping, Optional, Tuple
 
 from dumpwalk import __version__
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.discovery import Discovery, discover, install_hint
 from dumpwalk.debugger.other_python import command_for, probe
 from dumpwalk.debugger.places import GOOD_ENOUGH, Places, candidates

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
 from urllib.parse import quote, urlsplit
 
 from dumpwalk import limits
 from dumpwalk.binaries.download import Absent, DownloadFailed, download
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import NotFound, Unreadable
 
 SERVICE = "https://helix.dot.net"

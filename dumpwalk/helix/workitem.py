@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Sequence
 
 from dumpwalk import limits
 from dumpwalk.binaries.download import DownloadFailed, download
 from dumpwalk.core.dump_names import is_dump
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import Unreadable
 from dumpwalk.helix.service import HelixService, Payload, UploadedFile
 

@@ -13,9 +13,9 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.discovery import Discovery
 from dumpwalk.jobs import memory_bound
 from dumpwalk.jobs.job import Job

@@ -16,11 +16,12 @@ import signal
 import time
 from collections import deque
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpwalk import limits, scratch
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.discovery import Discovery, discover
 from dumpwalk.engine.run import Options
 from dumpwalk.errors import DebuggerFailed, DumpwalkError, Interrupted, NoLldb, TimedOut, Unreadable

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import List
 
 from dumpwalk import limits
+from dumpwalk.dataclass import dataclass
 
 _LINE = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (...)(.) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ ([0-9]+) *(.*)")
 _NO_READING = (b"[vvar]", b"[vvar_vclock]", b"[vsyscall]")

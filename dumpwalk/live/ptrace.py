@@ -15,10 +15,11 @@ import errno
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
 from dumpwalk import limits
+from dumpwalk.dataclass import dataclass
 
 _SEIZE, _INTERRUPT, _GETREGSET, _DETACH = 0x4206, 0x4207, 0x4204, 17  # linux/ptrace.h
 _EVENT_STOP = 128

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -19,6 +19,7 @@ from dumpwalk.core.corefile import CoreFile, LiveLook
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.process import Process
 from dumpwalk.core.recording import Watch, unwatched
+from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.open import open_bare, open_with_lldb
 from dumpwalk.debugger.source import Source
 from dumpwalk.dump.preflight import open_core

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
+from dumpwalk.dataclass import dataclass
 from dumpwalk.live import ptrace
 from dumpwalk.live.maps import Mapping, maps_of
 from dumpwalk.live.memory import ProcessMemory

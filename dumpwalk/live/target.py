@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import dataclass
 from typing import Dict, Optional
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import DumpwalkError
 from dumpwalk.live import ptrace
 

@@ -11,10 +11,10 @@ Seen in glibc 2.36 and musl 1.2.3; the others from source.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Optional
 
 from dumpwalk.core.memory import Memory
+from dumpwalk.dataclass import dataclass
 
 _LIMIT = 1 << 24
 _POINTER = 1 << 47

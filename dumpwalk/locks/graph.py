@@ -6,10 +6,11 @@ thread that waits for a lock it owns itself is a component too, when the lock is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterable, List, Literal, NamedTuple, Optional, Sequence, Set, Tuple
 
 from dumpwalk.core.grade import Grade
+from dumpwalk.dataclass import dataclass
 
 NodeKind = Literal[
     "thread", "lock", "chain", "gc", "class-init", "task", "thread-end", "event", "finalizer", "pool-queue", "external"

@@ -8,12 +8,13 @@ wait-for graph it can prove (a task that a thread runs, a type that a thread ini
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from dumpwalk.core.parts import exported
 from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import ThreadIndex
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.graph import Edge, Node
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Layer, Wait

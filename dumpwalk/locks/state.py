@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import datetime
 import struct
-from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.dataclass import dataclass
 
 _LINUX: Dict[str, Dict[int, str]] = {
     "x86_64": {

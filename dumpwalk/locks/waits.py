@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Iterator, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -10,6 +10,7 @@ from dumpwalk.core.grade import Grade
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.process import Process, Thread
 from dumpwalk.core.vocabulary import ThreadState
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.state import LockState, Sighting
 from dumpwalk.locks.syscalls import SystemCall

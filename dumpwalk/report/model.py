@@ -6,10 +6,11 @@ The contract only grows: keys are added, never renamed or dropped (`schema_versi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
 
 from dumpwalk.claims.model import Actor, Coverage, Evidence, Finding, Verdict
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report import sections
 from dumpwalk.report.sections.dispatch_cache.model import CacheAllocator, Cycle, DispatchCache, Node, Violation
 from dumpwalk.report.sections.dump.model import Crash, Dump, EvidenceCore, Runtime, Tool

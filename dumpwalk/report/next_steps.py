@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
 from typing import List, Optional
 
 from dumpwalk.core.names import plural
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Coverage, Finding, Report
 from dumpwalk.report.names import base_name
 

@@ -14,10 +14,10 @@ Nothing lists the folders: they are found by walking, and a renderer imports its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional
 
 from dumpwalk.core.parts import faces
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Finding, Report
 from dumpwalk.report.sections import HOME
 from dumpwalk.report.text_page import Page

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Sequence, Tuple, Union
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import FailedCore, Report
 
 Entry = Union[Report, FailedCore]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import DumpwalkError
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable, Dict, Iterator, List, Literal, Optional, Sequence
 
 from sqlalchemy import and_, case, delete, func, select, update
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.errors import NotFound
 from dumpwalk.triage import database
 from dumpwalk.triage.record import Record

@@ -6,10 +6,10 @@ address); DWARF for the Arm 64-bit architecture, 4.1 (0 to 30, 31 sp, 32 pc). Ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from dumpwalk.core.arch import Arch
+from dumpwalk.dataclass import dataclass
 
 Values = List[Optional[int]]
 """A frame's registers by DWARF number; None where the value was lost."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -23,6 +22,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.core.text_words import IsAddress, addresses_of, without_text
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.words import Unknown
+from dumpwalk.dataclass import dataclass
 
 STATS = (
     "insert_cache_external", "insert_cache_shared", "insert_cache_dispatch", "insert_cache_resolve",

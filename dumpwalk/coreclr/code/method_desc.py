@@ -7,13 +7,13 @@ list of the TypeDef of the chunk's method table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import List, Optional
 
 from dumpwalk.coreclr.metadata.names import Metadata
 from dumpwalk.coreclr.types.method_table import TypeTable
 from dumpwalk.coreclr.types.names import TypeNames
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 
 _CHUNK = 24
 _REMAINDER, _INDEX, _FLAGS = 0, 2, 6

@@ -6,7 +6,6 @@ Sources: src/coreclr/vm/codeman.h (RealCodeHeader, CodeHeader), docs/design/data
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Optional, Union
 
 from dumpwalk.coreclr.code.method_desc import MethodName, MethodNames
@@ -16,6 +15,7 @@ from dumpwalk.coreclr.code.ready_to_run import ReadyToRunImage
 from dumpwalk.coreclr.code.roots import Ranges
 from dumpwalk.coreclr.types.method_table import TypeTable
 from dumpwalk.coreclr.words import NotRead, Unknown
+from dumpwalk.dataclass import dataclass
 
 _HEADER_METHOD = 0x18
 _STUB_KINDS = 16

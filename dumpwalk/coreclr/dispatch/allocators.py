@@ -10,7 +10,6 @@ contract of 10 says of it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Callable, Dict, Optional
 
 from dumpwalk.core.memory import read_words
@@ -19,6 +18,7 @@ from dumpwalk.coreclr.dispatch.vocabulary import AllocatorState
 from dumpwalk.coreclr.layouts import CRST_FLAG_BITS, Layout
 from dumpwalk.coreclr.locks.crst import crst_flags, lock_looks_sane
 from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.dataclass import dataclass
 
 _BYTES = 0x1000
 """Of an allocator that are looked through: 10's has 0x770 bytes before the count of references."""

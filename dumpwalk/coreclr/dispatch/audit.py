@@ -11,7 +11,7 @@ Typed nodes are made only for what a report shows.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -22,6 +22,7 @@ from dumpwalk.coreclr.dispatch.element_pages import elements_from
 from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, TokenHashes, bucket_of
 from dumpwalk.coreclr.dispatch.vocabulary import DamageKind, End
 from dumpwalk.coreclr.layouts import NODE_BYTES, NODE_NEXT
+from dumpwalk.dataclass import dataclass
 
 _NODE = struct.Struct("<4Q")
 SENTINEL_MT = 0xFFFFFFFFFFFFFFFF

@@ -7,7 +7,7 @@ Source: class DispatchCache, src/coreclr/vm/virtualcallstub.h; offsets in layout
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory, for_search, read_u32, read_u64, read_words
@@ -17,6 +17,7 @@ from dumpwalk.coreclr.dispatch.audit import CacheWalk, read_element, record_dama
 from dumpwalk.coreclr.dispatch.token_hash import BUCKETS, bucket_of
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, TABLE_BYTES, Layout, is_write_lock_flags
 from dumpwalk.coreclr.locks import crst
+from dumpwalk.dataclass import dataclass
 
 DERIVED = "derived"
 LARGEST_OBJECT_HEAD = 0x200

@@ -6,8 +6,9 @@ DDI 0487 section C4 (A64 loads and stores, add/subtract immediate, conditional b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Optional
+
+from dumpwalk.dataclass import dataclass
 
 LOAD, STORE, COMPARE_MEMORY, COMPARE, COMPARE_ZERO, ADD, SET, JUMP_EQUAL, JUMP_UNEQUAL, LOAD_PAIR = range(10)
 

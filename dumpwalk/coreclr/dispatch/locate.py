@@ -11,7 +11,7 @@ Whatever a way offers, `dispatch_cache.examine` must agree before it is believed
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -20,6 +20,7 @@ from dumpwalk.core.memory import Memory, filled_runs, for_search, read_u64
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.dispatch.cache import Shape, examine, examine_table, examine_unknown
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
+from dumpwalk.dataclass import dataclass
 
 SYMBOLS = ("g_resolveCache", "_ZL14g_resolveCache", "__ZL14g_resolveCache")
 WAYS = ("symbol", "register", "dac-table", "structural-scan")

@@ -7,10 +7,10 @@ libcoreclr 3.1.23, 8.0.30, 9.0.5, 10.0.9 and 10.0.12, x64 and arm64. Source of w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from dumpwalk.coreclr.dispatch import instructions as ins
+from dumpwalk.dataclass import dataclass
 
 CHAIN, PROMOTE, STUB = "chain", "promote", "stub"
 LEAST_EMPTY = 0x8000

@@ -10,13 +10,13 @@ vm/amd64/virtualcallstubamd64.S and its arm64 counterpart (ResolveWorkerChainLoo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.core.arch import Arch
 from dumpwalk.core.memory import Memory, captured_run
 from dumpwalk.coreclr.dispatch import instructions as ins
 from dumpwalk.coreclr.dispatch.loop_patterns import LEAST_EMPTY, PATTERNS, PROMOTE, STUB, Match, Pattern, match_loop
+from dumpwalk.dataclass import dataclass
 
 INSERT = "DispatchCache::Insert"
 LOOKUP = "DispatchCache::Lookup"

@@ -13,7 +13,7 @@ back, the next manager by its vtable. Read so in 3.1.23, 8.0.4, 8.0.30, 9.0.5, 1
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -23,6 +23,7 @@ from dumpwalk.core.word_search import find_words
 from dumpwalk.coreclr.dac_table import MANAGER
 from dumpwalk.coreclr.dispatch.allocators import Allocator, AllocatorReader
 from dumpwalk.coreclr.runtime_view import RuntimeView
+from dumpwalk.dataclass import dataclass
 
 _SYMBOLS = (
     "_ZN29VirtualCallStubManagerManager10g_pManagerE",

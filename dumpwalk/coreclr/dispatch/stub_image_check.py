@@ -9,12 +9,12 @@ intact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Optional
 
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr.image_macho import MachOImage
 from dumpwalk.coreclr.runtime import RuntimeInfo
+from dumpwalk.dataclass import dataclass
 
 STUB = "ResolveWorkerChainLookupAsmStub"
 INTACT = {"MainLoop_RWCLAS": 0x11, "Success_RWCLAS": 0x29, "Promote_RWCLAS": 0x41, "Fail_RWCLAS": 0x4F}

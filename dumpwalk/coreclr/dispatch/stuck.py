@@ -8,7 +8,7 @@ the cycle is as good: only Insert and PromoteChainEntry walk under that lock (vi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.core.memory import Memory
@@ -17,6 +17,7 @@ from dumpwalk.coreclr.dispatch.audit import CacheWalk, ChainCycle, loop_elements
 from dumpwalk.coreclr.dispatch.loops import CHAIN_STUB, INSERT, PROMOTE_ENTRY, WalkLoop, walk_loop_at
 from dumpwalk.coreclr.dispatch.token_hash import bucket_of
 from dumpwalk.coreclr.layouts import NODE_NEXT
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import LockState
 from dumpwalk.locks.waits import Wait
 

@@ -8,8 +8,9 @@ other types and are not told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
+
+from dumpwalk.dataclass import dataclass
 
 SAME_LEVEL = 2
 """CRST_UNSAFE_SAMELEVEL in m_dwFlags (vm/crst.h)."""

@@ -12,7 +12,7 @@ the frame around that word tells who took it.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
@@ -24,6 +24,7 @@ from dumpwalk.core.thread_stack import stack_end
 from dumpwalk.core.word_search import WordSearch, find_words
 from dumpwalk.coreclr.layouts import Layout
 from dumpwalk.coreclr.locks import crst, pal_held
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks import held
 from dumpwalk.locks.lock_frames import is_lock_frame
 from dumpwalk.locks.state import LockState

@@ -6,10 +6,10 @@ waits in a SemaphoreSlim, which waits in Monitor.Wait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from dumpwalk.coreclr.code.method_desc import MethodName
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Optional
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Implementation, LockState, Owner, Sighting, Sort, Word
 
 

@@ -11,13 +11,13 @@ CPalThread depends on the version, so it is found by what it leads to, and tried
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, for_search, read_u64
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
 

@@ -6,7 +6,7 @@ A word on a stack is a candidate and never a fact: the reader that uses it has t
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -19,6 +19,7 @@ from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.words import Unknown, Words
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
 

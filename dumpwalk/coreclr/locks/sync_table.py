@@ -9,7 +9,6 @@ entry's object both carry the entry's number.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -18,6 +17,7 @@ from dumpwalk.core.process import Process
 from dumpwalk.coreclr.contract import described_globals
 from dumpwalk.coreclr.dac_table import read_dac_table
 from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.dataclass import dataclass
 
 _SYMBOLS = ("g_pSyncTable", "_g_pSyncTable", "_ZL12g_pSyncTable")
 _INDEX, _HASH, _NUMBER = 0x08000000, 0x04000000, (1 << 26) - 1

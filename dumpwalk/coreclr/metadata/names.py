@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Set
 
 from dumpwalk.coreclr.metadata.schema import (
@@ -16,6 +15,7 @@ from dumpwalk.coreclr.metadata.schema import (
 )
 from dumpwalk.coreclr.metadata.tables import Tables, compressed
 from dumpwalk.coreclr.words import NotRead, Words
+from dumpwalk.dataclass import dataclass
 
 _NESTING = 64
 """Types nested in types; compilers stop at a handful."""

@@ -8,7 +8,6 @@ tasks go on to. Sources: Task.cs (WhenAllPromise, UnwrapPromise), TaskContinuati
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, List, Mapping, Optional, Tuple, Union
 
 from dumpwalk import limits
@@ -24,6 +23,7 @@ from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.threadpool.queues import QueuedItem
 from dumpwalk.coreclr.types.objects import Value
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Word
 
 _WHEN_ALL, _UNWRAP = ("WhenAllPromise", "WhenAllPromise`1"), "UnwrapPromise`1"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from dumpwalk import limits
@@ -19,6 +18,7 @@ from dumpwalk.coreclr.tasks.heap import UNKNOWN_STATE, Kind, TaskTable
 from dumpwalk.coreclr.tasks.links import Links
 from dumpwalk.coreclr.tasks.machine import RUNNING, Machines, is_box, number_of_await
 from dumpwalk.coreclr.tasks.task import Tasks, method_of, short_type
+from dumpwalk.dataclass import dataclass
 
 Label = Tuple[str, Optional[int]]
 """A method and the number of its await; a promise's name and None."""

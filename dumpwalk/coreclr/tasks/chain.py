@@ -5,10 +5,10 @@ A tree, since WhenAll and WhenAny wait for several; each node is an object of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterator, List, Literal, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Word
 
 EndKind = Literal[

@@ -13,7 +13,7 @@ import re
 import struct
 from array import array
 from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -22,6 +22,7 @@ from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.tasks.machine import MachinePlan, Machines
 from dumpwalk.coreclr.tasks.task import TASK, Tasks
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 
 _WAITING = re.compile(bytes(b"[%s]" % bytes(b for b in range(0x80) if b & 0x0B == 0x02)))
 """The highest byte of the flags: WAITINGFORACTIVATION, perhaps marks of 0x74, neither RAN_TO_COMPLETION nor what is unused."""

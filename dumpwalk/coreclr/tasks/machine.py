@@ -10,12 +10,12 @@ AsyncTaskMethodBuilderT.cs, PoolingAsyncValueTaskMethodBuilderT.cs (StateMachine
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.types.fields import OBJECT_HEADER, FieldDesc
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 
 RUNNING, DONE = -1, -2
 _BOXES = ("StateMachineBox`1", "StateMachineBox")

@@ -8,7 +8,7 @@ those: they go on only afterwards. Every doubt counts as a root: a claim that no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
 
 from dumpwalk import limits
@@ -20,6 +20,7 @@ from dumpwalk.coreclr.tasks.heap import chunks, writable_runs
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.types.containing import Containing
+from dumpwalk.dataclass import dataclass
 
 _PLANES = (2, 1, 3)
 """Bits 16 to 23 tell objects apart that are far from each other."""

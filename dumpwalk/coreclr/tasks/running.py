@@ -7,13 +7,13 @@ MoveNext of that very type is the next frame. Source: Task.cs (ExecuteWithThread
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import List, Sequence
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Frame, Thread
 from dumpwalk.coreclr.locks.surroundings import ManagedFrame, Surroundings
 from dumpwalk.coreclr.tasks.task import TASK, Tasks, TaskState
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk import limits
@@ -10,6 +9,7 @@ from dumpwalk.coreclr.tasks.chain import OPEN, End, Node
 from dumpwalk.coreclr.tasks.referrers import Question, Reach, Referrers
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.waits import TaskWait
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ TaskFactory.cs, System/Runtime/CompilerServices/AsyncTaskMethodBuilderT.cs (Asyn
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.tasks.precode import called_method
 from dumpwalk.coreclr.types.objects import Array, Value
+from dumpwalk.dataclass import dataclass
 
 TASK = "System.Threading.Tasks.Task"
 DELEGATE_INVOKED = 0x20000

@@ -6,10 +6,10 @@ m_startTicks, m_dueTime in 3.1), Task.cs (DelayPromise._timer). Ticks are millis
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from dumpwalk.coreclr.tasks.task import Tasks
+from dumpwalk.dataclass import dataclass
 
 _TIMER = "System.Threading.TimerQueueTimer"
 _NEVER = 0xFFFFFFFF

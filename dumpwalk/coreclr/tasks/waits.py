@@ -8,7 +8,6 @@ whose lock is the very object for whose pulse the runtime has the thread in its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -17,6 +16,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.known_methods import is_framework
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.tasks.task import EVENTS, TASK, Tasks, TaskState
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
 

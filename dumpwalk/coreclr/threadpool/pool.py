@@ -7,7 +7,6 @@ and 10.0.12. Before 6 the pool is the runtime's native one, which is not read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from dumpwalk.core.process import Thread
@@ -18,6 +17,7 @@ from dumpwalk.coreclr.tasks.waits import TaskWait
 from dumpwalk.coreclr.threadpool.queues import QueuedItem, Queues, read_queues
 from dumpwalk.coreclr.types.objects import Value
 from dumpwalk.coreclr.words import NotRead, Unknown
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Word
 
 POOL = "System.Threading.PortableThreadPool"

@@ -8,13 +8,14 @@ lowPriorityWorkItems, _assignableWorkItemQueues, WorkStealingQueue), System/Coll
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Iterator, List, Optional, Set, Tuple
 
 from dumpwalk import limits
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.types.objects import Array, Value
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 
 QUEUE = "System.Threading.ThreadPoolWorkQueue"
 LISTS = QUEUE + "+WorkStealingQueueList"

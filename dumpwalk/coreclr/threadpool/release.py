@@ -6,7 +6,6 @@ blocked in the same way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -14,6 +13,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.tasks.task import TaskState
 from dumpwalk.coreclr.threadpool.pool import Pool, Worker
 from dumpwalk.coreclr.threadpool.queues import QueuedItem
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

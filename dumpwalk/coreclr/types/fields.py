@@ -6,13 +6,13 @@ its TypeDef that is no literal, in the list's own order; the row number stands i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
 from dumpwalk.coreclr.metadata.modules import RuntimeModule
 from dumpwalk.coreclr.metadata.names import LITERAL
 from dumpwalk.coreclr.types.method_table import TypeTable
 from dumpwalk.coreclr.words import NotRead
+from dumpwalk.dataclass import dataclass
 
 _DESC = 16
 _FIELDS = 20_000

@@ -6,8 +6,9 @@ managed thread's id, 8 and later 16).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
+
+from dumpwalk.dataclass import dataclass
 
 _HASH_OR_BLOCK, _HASH = 0x08000000, 0x04000000
 _INDEX = (1 << 26) - 1

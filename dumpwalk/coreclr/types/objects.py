@@ -7,7 +7,6 @@ and arrays are cut and say so.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import List, Optional, Tuple, Union
 
 from dumpwalk.coreclr.metadata.schema import TYPE_DEF
@@ -16,6 +15,7 @@ from dumpwalk.coreclr.types.fields import FieldDesc, Fields
 from dumpwalk.coreclr.types.method_table import TypeTable
 from dumpwalk.coreclr.types.names import PRIMITIVES, TypeNames
 from dumpwalk.coreclr.words import NotRead, Unknown
+from dumpwalk.dataclass import dataclass
 
 VALUE_TYPE, REFERENCE = 0x11, 0x12
 _STRING_CHARACTERS = 1 << 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.analysis.async_look import AsyncLook, BlockedChain
@@ -10,6 +10,7 @@ from dumpwalk.analysis.facts import Facts
 from dumpwalk.coreclr.tasks.census import Group
 from dumpwalk.coreclr.tasks.chain import Node
 from dumpwalk.coreclr.tasks.stuck import EndLook
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.sections.async_ import model
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Sequence, Tuple, Union
 
 from markupsafe import Markup
 
 from dumpwalk.claims.words import STATUSES
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report import glossary
 from dumpwalk.report.escape import cut
 from dumpwalk.report.headline import headline

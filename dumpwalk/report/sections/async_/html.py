@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, List, Optional
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.async_.model import Async
 from dumpwalk.report.sections.async_.phrases import summary

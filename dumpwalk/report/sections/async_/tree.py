@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Sequence, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.sections.async_.model import AsyncChain, AsyncStep
 from dumpwalk.report.sections.async_.phrases import ending
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.html.scale import CHARACTER, scale
 from dumpwalk.report.model import Cycle, WaitGraph
 from dumpwalk.report.names import count, plural

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Optional, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Cycle, DispatchCache, Violation
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.dispatch_cache import phrases

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.grade import Extent
 from dumpwalk.coreclr.dispatch.vocabulary import AllocatorState, DamageKind
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, List, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Module, Report
 from dumpwalk.report.names import plural
 from dumpwalk.report.section import HtmlPart

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Coverage, Evidence, Finding
 from dumpwalk.report.next_steps import Step, lacking, steps
 from dumpwalk.report.section import HtmlPart

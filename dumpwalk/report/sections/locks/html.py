@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import Finding, Report, Thread
 from dumpwalk.report.names import frame_chain, lock_name, several_threads
 from dumpwalk.report.section import HtmlPart

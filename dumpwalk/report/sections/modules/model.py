@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.vocabulary import MatchStatus
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

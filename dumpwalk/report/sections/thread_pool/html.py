@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, List, Optional, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.names import plural
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.thread_pool.model import PoolWorker, ThreadPool

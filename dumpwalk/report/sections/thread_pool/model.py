@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.grade import Grade
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from markupsafe import Markup
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.html.marks import function_parts
 from dumpwalk.report.model import Actor, Frame, Group, Report, Thread
 from dumpwalk.report.names import MANAGED, base_name, count, frame_chain, mark, ranges

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.vocabulary import FrameKind, NameSource, ThreadState, TidSource, Trust, Unwinder
+from dumpwalk.dataclass import dataclass
 
 
 @dataclass(frozen=True)

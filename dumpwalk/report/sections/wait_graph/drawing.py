@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Set, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.escape import clean, cut
 from dumpwalk.report.model import GraphEdge, GraphNode, Report, WaitGraph
 from dumpwalk.report.names import plural, ranges

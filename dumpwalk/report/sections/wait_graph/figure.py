@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Set, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.escape import cut, display_width
 from dumpwalk.report.html.scale import CHARACTER, scale
 from dumpwalk.report.model import GraphEdge, WaitGraph

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Optional, Sequence, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.section import HtmlPart
 from dumpwalk.report.sections.dispatch_cache.figure import bucket_of
 from dumpwalk.report.sections.wait_graph import figure

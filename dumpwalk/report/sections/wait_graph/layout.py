@@ -7,10 +7,11 @@ as a ring of two rows, everything else stands level with what it waits for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
 import networkx as nx
+
+from dumpwalk.dataclass import dataclass
 
 Edge = Tuple[str, str]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Optional, Tuple
 
 from dumpwalk.claims.words import Address
 from dumpwalk.core.grade import Grade
+from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.graph import EdgeKind, NodeKind
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
+from dumpwalk.dataclass import dataclass
 from dumpwalk.report.model import GraphEdge, WaitGraph
 from dumpwalk.report.names import plural
 from dumpwalk.report.sections.wait_graph.drawing import EDGE_WORDS, Drawing, Drawn, grouped
