@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from dumpwalk import explanations  # noqa: E402  (the path above makes it importable)
 from dumpwalk.coreclr import layouts  # noqa: E402
+from dumpwalk.coreclr.locks import static_crsts  # noqa: E402
 from dumpwalk.detectors import hang_patterns  # noqa: E402
 from dumpwalk.detectors.detector import all_detectors  # noqa: E402
 
@@ -50,6 +51,30 @@ The rows of dumpwalk/detectors/hang_patterns.py, of which [runtime-pattern](#run
 `a <- b`: b stands a few frames further out; `a <- ... b`: anywhere further out. A name that ends in * stands for all that begin
 so. Numbers are issues and pull requests of dotnet/runtime. GC suspensions, lost wake-ups, deadlocks and what is wrong in the
 dispatch cache have detectors of their own, which read memory.
+"""
+NAMES_OF_LOCKS = """## Names of the runtime's locks
+
+Release builds of the runtime keep no type in a Crst and pass none to the function that makes it (`INDEBUG_COMMA` in
+src/coreclr/vm/crst.h), so neither memory nor code says which lock one is. A Crst goes by the first of these that tells
+(`name_source` in JSON):
+
+- *member*: it lies in an object that was found and confirmed: the dispatch cache's m_writeLock, the ThreadStore's m_Crst, the
+  entries of class initialisers and of the JIT, named by their type or method.
+- *symbol*: where the binary or its debug file has symbols (3.1 on Linux, every build for macOS).
+- *known-build*: it is one of the static Crsts of a build without symbols whose places were looked up beforehand, and the flags
+  word in memory is the one with which that build makes that lock. Corroborated, never proved.
+- *caller*: the function above `CrstBase::Enter` on the stacks of all who wait (or around the holder on its owner's stack) is
+  known to enter one lock; on builds without symbols few functions have names.
+
+What none of them tells has an address, its owner and its flags, and no level. Which builds are known, and beside which build
+with symbols each was set (scripts/make_crst_names.py says what had to agree; with `--image` it adds a build):
+
+"""
+NAMES_LIMITS = """
+Not named so: locks that are members of objects on the heap (loader allocators, code heaps, domains), statics that are made by
+inlined code (the stub managers' list, the executable allocator), arm64 (its compilers order and outline this code in another
+way on each platform, so that two builds do not align), and every other build: a patch release moves all statics.
+
 """
 LAYOUTS_HEAD = """# Layouts of the runtime's structures
 
@@ -96,7 +121,7 @@ def findings() -> str:
     rows = ["| kind | verdict (exit code) | what it is |", "| --- | --- | --- |"]
     rows += [f"| [{k}](#{k}) | {STATUSES[k]} | {first_sentence(k)} |" for k in kinds()]
     texts = [demoted(explanations.text(kind)) for kind in kinds()]
-    return "\n".join([FINDINGS_HEAD, *rows, "", "\n".join(texts), *pictures()])
+    return "\n".join([FINDINGS_HEAD, *rows, "", "\n".join(texts), *pictures(), *names_of_locks()])
 
 
 def pictures() -> List[str]:
@@ -109,6 +134,14 @@ def pictures() -> List[str]:
         issues = ", ".join(one if "#" in one else f"#{one}" for one in row.resembles)
         rows.append(f"| {title} | {roles} | {issues} | {row.fixture} |")
     return [*rows, ""]
+
+
+def names_of_locks() -> List[str]:
+    """The builds of crst_names.json."""
+    rows = ["| runtime | build-id | locks | set beside |", "| --- | --- | --- | --- |"]
+    for build_id, build in sorted(static_crsts.builds().items(), key=lambda row: str(row[1]["runtime"])):
+        rows.append(f"| {build['runtime']} | {build_id} | {len(build['locks'])} | {build['beside']} |")
+    return [NAMES_OF_LOCKS + "\n".join(rows) + "\n" + NAMES_LIMITS.rstrip() + "\n"]
 
 
 def _group(group: Sequence[str]) -> str:

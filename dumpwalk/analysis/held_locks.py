@@ -55,7 +55,7 @@ def look(facts: Facts, threads: Sequence[Thread], most_bytes: int = limits.HELD_
     states += _managed(facts, asked)
     known = {lock.state.address for lock in facts.locks}
     fresh = [state for state in states if state.address not in known]
-    found = tuple(lock_facts(facts.process, facts.threads, (), None, fresh, facts.managed))
+    found = tuple(lock_facts(facts.process, facts.threads, (), None, fresh, facts.managed, view))
     by_thread = {t.index: _of(t, (*facts.locks, *found)) for t in asked}
     return HeldLocks(asked, found, by_thread, _coverage(facts, asked, native, len(found)))
 

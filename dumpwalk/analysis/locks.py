@@ -9,7 +9,9 @@ from dumpwalk.analysis.facts import Holder, LockFact
 from dumpwalk.core.process import Process
 from dumpwalk.core.thread_index import ThreadIndex
 from dumpwalk.coreclr.locks import names as lock_names
+from dumpwalk.coreclr.locks.static_crsts import name_at
 from dumpwalk.coreclr.managed_threads import ManagedThreads
+from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.locks.state import LockState, Named, Sort
 from dumpwalk.locks.waits import Wait
 
@@ -24,6 +26,7 @@ def lock_facts(
     write_lock: Optional[LockState],
     found: Iterable[LockState] = (),
     managed: Optional[ManagedThreads] = None,
+    runtime: Optional[RuntimeView] = None,
 ) -> List[LockFact]:
     """One row for each lock that somebody waits for, that a kind of locks found, and for the cache's own; by address."""
     states: Dict[int, Tuple[LockState, Sort]] = {}
@@ -50,7 +53,7 @@ def lock_facts(
         elif state.name is not None:
             name, source = state.name, state.name_source
         else:
-            name, source = _name(process, state, kind, mine, managed)
+            name, source = _name(process, state, kind, mine, managed, runtime)
         held = holders[address] if shown else tuple(_corroborated(h) for h in holders[address])
         rows.append(LockFact(state, name, source, kind, held, mine, state.note))
     return rows
@@ -81,7 +84,12 @@ def _holders(threads: ThreadIndex, state: LockState) -> Tuple[Holder, ...]:
 
 
 def _name(
-    process: Process, state: LockState, kind: Sort, waiters: Sequence[Wait], managed: Optional[ManagedThreads]
+    process: Process,
+    state: LockState,
+    kind: Sort,
+    waiters: Sequence[Wait],
+    managed: Optional[ManagedThreads],
+    runtime: Optional[RuntimeView],
 ) -> Tuple[Optional[str], Optional[Named]]:
     if managed is not None and managed.store is not None and state.address == managed.store + _STORE_LOCK:
         return lock_names.THREAD_STORE_LOCK, "member"
@@ -89,6 +97,9 @@ def _name(
     if name is not None:
         return name, "symbol"
     if kind in ("crst", "pal"):
+        name = name_at(process.memory, runtime, state.address) if runtime is not None else None
+        if name is not None:
+            return name, "known-build"
         name = lock_names.by_callers([w.thread.frames() for w in waiters])
         if name is not None:
             return name, "caller"

@@ -52,9 +52,9 @@ Implementation = Literal[
 """Whose words a lock is made of."""
 Sort = Literal["crst", "pal", "pthread", "monitor", "lock", "rwlock", "class-init", "mutex", "spinlock"]
 """What a lock is to a program: the report's locks[].kind."""
-Named = Literal["symbol", "member", "caller", "mapped-file"]
-"""Where a lock's name comes from: a symbol, its place in a known object, the function above the one that enters it, the file
-that is mapped where it lies."""
+Named = Literal["symbol", "member", "known-build", "caller", "mapped-file"]
+"""Where a lock's name comes from: a symbol, its place in a known object, its place in a build of the runtime whose locks were
+looked up beforehand, the function above the one that enters it, the file that is mapped where it lies."""
 
 
 @dataclass(frozen=True)

@@ -24,17 +24,20 @@ def known_to_kinds(known: Gathered) -> Dict[Type[Any], Callable[[], Any]]:
 
 
 def _look(known: Gathered) -> LockLook:
-    threads, cache = known.of(ThreadLook), known.of(CacheLook)
+    threads, cache, runtime = known.of(ThreadLook), known.of(CacheLook), known.of(RuntimeView)
     scene = Scene(known.process, threads.index, known.of(ChainWalks).waits, known_to_kinds(known))
     reading = read_all(scene)
-    rows = lock_facts(known.process, threads.index, reading.waits, cache.write_lock, reading.found, threads.managed)
+    rows = lock_facts(
+        known.process, threads.index, reading.waits, cache.write_lock, reading.found, threads.managed, runtime
+    )
     return LockLook(reading.waits, tuple(rows), reading)
 
 
 def _without(known: Gathered) -> LockLook:
     """The native locks, of the waits at hand: what no kind of lock was asked for is told by coverage."""
     threads, waits = known.of(ThreadLook), known.of(ChainWalks).waits
-    rows = lock_facts(known.process, threads.index, waits, known.of(CacheLook).write_lock, (), threads.managed)
+    cache, runtime = known.of(CacheLook), known.of(RuntimeView)
+    rows = lock_facts(known.process, threads.index, waits, cache.write_lock, (), threads.managed, runtime)
     return LockLook(waits, tuple(rows), None)
 
 

@@ -1,4 +1,5 @@
-"""Names for locks: by the symbol that covers them, as a member of a known object, or by the function above Enter.
+"""Names for locks: by the symbol that covers them, as a member of a known object, or by the function above Enter; those of
+static Crsts in known builds without symbols are in static_crsts.py.
 
 A Crst does not record its type in release builds (src/coreclr/vm/crst.h), so a heap-allocated one is named by who enters
 it: the holder object is inlined there, and the frame above `CrstBase::Enter` is the method itself. Sources: crsttypes.h and

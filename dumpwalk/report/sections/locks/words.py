@@ -20,7 +20,10 @@ WORDS = {
     "Lock.owner": "Who holds it; null when nobody does or that is not known.",
     "Lock.waiters": "All who wait for it.",
     "Lock.recursion": "How many times the owner entered it; null where it does not count.",
-    "Lock.name_source": "Where the name comes from: symbol, inferred, ...",
+    "Lock.name_source": (
+        "symbol, member (its place in a known object), known-build (a static of a build whose locks were looked up), "
+        "caller (by who enters it) or mapped-file."
+    ),
     "Lock.words": "What its memory says, a phrase each.",
     "Lock.note": "A remark on its state.",
     "Lock.object": "The managed object that is locked; for a class initialiser the type that it prepares. Null for native locks.",
