@@ -20,7 +20,7 @@ demo-html: setup-demo ## the HTML reports of six cores: build/html/
 	@$(PY) scripts/demo_html.py
 
 test: setup-test lint ## lint, then every test
-	$(PY) -m pytest $(PYTEST_ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(PYTEST_ARGS) # dumpwalk starts a thousand times: compiled once
 
 lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff check .

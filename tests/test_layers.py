@@ -6,6 +6,7 @@ docs/internals.md draws the same table. Imports inside functions count: an impor
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Set, Tuple
@@ -66,11 +67,9 @@ def imported(path: Path) -> Iterator[str]:
     yield from visit(list(ast.iter_child_nodes(ast.parse(path.read_text(encoding="utf-8")))))
 
 
+@functools.cache
 def edges() -> Set[Tuple[str, str]]:
     return {(name, target) for name, path in MODULES.items() for target in imported(path) if target != name}
-
-
-EDGES = edges()
 
 
 def room_of(module: str) -> str:
@@ -86,14 +85,14 @@ def test_every_room_stands_on_a_floor() -> None:
 def test_a_room_imports_from_lower_floors_only(room: str) -> None:
     wrong = [
         f"{source} imports {target}"
-        for source, target in sorted(EDGES)
+        for source, target in sorted(edges())
         if room_of(source) == room != room_of(target) and FLOOR_OF[room_of(target)] >= FLOOR_OF[room]
     ]
     assert wrong == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = networkx.DiGraph(sorted(EDGES))
+    graph = networkx.DiGraph(sorted(edges()))
     facade = {"dumpwalk", "dumpwalk.__main__"}  # imports nothing before it is called
     graph.remove_nodes_from(facade)
     assert [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1] == []
