@@ -2,7 +2,7 @@
 
 The standard decorator writes and compiles six methods for each class, half a millisecond of processor time: for the 200
 classes of an analysis that was a fourth of the whole run. Here `__init__` is compiled when the first object is made (most
-classes of a run make none), and the others are functions that all classes share. `fields`, `replace`, `asdict` and `field`
+classes of a run make none), and the others are plain functions. `fields`, `replace`, `asdict` and `field`
 are those of the standard module, and so is what a type checker sees.
 
 Options of the standard decorator that this package does not use are not there: order, slots, fields that are no parameter.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, fields
 from dataclasses import dataclass as _standard
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NoReturn, Tuple
 
 if TYPE_CHECKING:
@@ -25,15 +26,14 @@ else:
 
 def _made(cls: Any, frozen: bool) -> Any:
     if cls.__doc__ is None:
-        cls.__doc__ = (
-            cls.__name__
-        )  # else the standard decorator makes one of the signature, which takes longer than the rest
+        cls.__doc__ = cls.__name__  # else it is made of the signature, which takes longer than all the rest
     cls = _standard(init=False, repr=False, eq=False)(cls)
     own = vars(cls)
     cls.__init__ = _when_first_called(cls, frozen)
-    cls.__eq__ = own.get("__eq__", _equal)
+    equal, hashed = _comparison([f.name for f in fields(cls) if f.compare])
+    cls.__eq__ = own.get("__eq__", equal)
     cls.__repr__ = own.get("__repr__", _shown)
-    cls.__hash__ = (own.get("__hash__") or _hash) if frozen else None
+    cls.__hash__ = (own.get("__hash__") or hashed) if frozen else None
     if frozen:
         cls.__setattr__, cls.__delattr__ = _refuse_to_set, _refuse_to_delete
     return cls
@@ -71,18 +71,19 @@ def _compiled_init(cls: Any, frozen: bool) -> Callable[..., None]:
     return made
 
 
-def _compared(told: Any) -> Tuple[Any, ...]:
-    return tuple([getattr(told, f.name) for f in fields(told) if f.compare])
+def _comparison(names: List[str]) -> Tuple[Callable[[Any, Any], Any], Callable[[Any], int]]:
+    """(`__eq__`, `__hash__`) by the values of these fields."""
+    values = attrgetter(*names) if names else lambda told: ()
 
+    def __eq__(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self is other or values(self) == values(other)
 
-def _equal(self: Any, other: Any) -> Any:
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    return self is other or _compared(self) == _compared(other)
+    def __hash__(self: Any) -> int:
+        return hash(values(self))
 
-
-def _hash(self: Any) -> int:
-    return hash(_compared(self))
+    return __eq__, __hash__
 
 
 def _shown(self: Any) -> str:

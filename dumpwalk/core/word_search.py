@@ -48,12 +48,13 @@ def find_words(
     wanted = {number for number in numbers if number > 0}
     if not wanted:
         return found
+    sieve = WordSieve([number.to_bytes(4, "little") for number in wanted], _PLANES)
     segments = sorted((s for s in memory.segments() if s.writable and s.file_size), key=lambda s: (_size(s), s.start))
     for segment in segments:
         if found.searched + _size(segment) > most_bytes or found.limited:
             found.left += _size(segment)
             continue
-        _search(memory, segment, wanted, most_hits, misaligned, found)
+        _search(memory, segment, sieve, most_hits, misaligned, found)
     return found
 
 
@@ -61,12 +62,9 @@ def _size(segment: Segment) -> int:
     return min(segment.file_size, segment.end - segment.start)
 
 
-def _search(
-    memory: Memory, segment: Segment, wanted: Collection[int], most: int, misaligned: bool, found: WordSearch
-) -> None:
+def _search(memory: Memory, segment: Segment, sieve: WordSieve, most: int, misaligned: bool, found: WordSearch) -> None:
     size = _size(segment)
     found.searched += size
-    sieve = WordSieve([number.to_bytes(4, "little") for number in wanted], _PLANES)
     swept = for_search(memory)
     for start, end in filled_runs(memory, segment.start, segment.start + size):
         for address in range(start, end, _CHUNK):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import Collection, Dict, Iterator, Pattern, Sequence, Set, Tuple
+from typing import Collection, Dict, Iterator, List, Sequence, Set, Tuple
 
 
 class WordSieve:
@@ -18,16 +17,23 @@ class WordSieve:
         for word in words:
             by_plane.setdefault(next((plane for plane in planes if word[plane]), planes[-1]), set()).add(word)
         self._length = max((len(word) for word in words), default=0)
-        self._sought: Tuple[Tuple[int, Set[bytes], Pattern[bytes]], ...] = tuple(
-            (plane, those, re.compile(b"[" + re.escape(bytes(sorted({word[plane] for word in those}))) + b"]"))
-            for plane, those in sorted(by_plane.items())
-        )
+        self._sought: List[Tuple[int, Set[bytes], bytes]] = [
+            (plane, those, _marks({word[plane] for word in those})) for plane, those in sorted(by_plane.items())
+        ]
 
     def hits(self, data: bytes, first: int = 0) -> Iterator[Tuple[int, bytes]]:
         """(offset in `data`, word) of every word at `first`, `first` + 8, ...; ascending for each plane."""
-        for plane, words, there in self._sought:
-            for hit in there.finditer(data[first + plane :: 8]):
-                at = first + 8 * hit.start()
+        for plane, words, marked in self._sought:
+            marks = data[first + plane :: 8].translate(marked)  # a regular expression takes twice as long
+            place = marks.find(1)
+            while place >= 0:
+                at = first + 8 * place
                 word = data[at : at + self._length]
                 if word in words:
                     yield at, word
+                place = marks.find(1, place + 1)
+
+
+def _marks(values: Set[int]) -> bytes:
+    """A table for bytes.translate: 1 for these values, 0 for all others."""
+    return bytes(value in values for value in range(256))

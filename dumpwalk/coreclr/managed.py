@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import Callable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from dumpwalk.core.memory import for_search
@@ -58,6 +59,7 @@ class ManagedView:
         self.frame_chains = FrameChains(process, runtime, self, told)
         self.fcalls = FCalls(process, runtime, self)
         self._code: Union[Methods, Unknown, None] = None
+        self._library: Optional[RuntimeModule] = None
         self.verified = verified(runtime.major) and process.arch.name == "x86_64" and process.os == "linux"
         """Whether names of this version, machine and system were compared with another reader's on real cores."""
 
@@ -162,7 +164,9 @@ class ManagedView:
 
     def modules(self) -> List[RuntimeModule]:
         """The core library first, then modules met so far."""
-        library = self._core_library()
+        if self._library is None:
+            self._library = self._core_library()
+        library = self._library
         others = [m for m in self.types.modules() if library is None or m.address != library.address]
         return ([library] if library is not None else []) + others
 
@@ -175,9 +179,9 @@ class ManagedView:
                 tables.append(self.words.pointer(told, "System.Object"))
             except NotRead:
                 pass
-        for table in [*tables, *self._tables_on_stacks()]:
+        for table in chain(tables, self._tables_on_stacks()):
             try:
-                root = ([table, *self.types.parents(table)])[-1]
+                root = [table, *self.types.parents(table)][-1]
                 self.types.eeclass(root)
                 if self.types.table(root).parent == 0 and not self.types.table(root).has_components:
                     return self.types.module(root)

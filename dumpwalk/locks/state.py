@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Optional, Tuple
+from typing import Literal, NamedTuple, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.dataclass import dataclass
@@ -28,9 +28,8 @@ class Word:
         return f"{self.what} at 0x{self.address:x} = {self.shown}" + (f" ({self.reading})" if self.reading else "")
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """Where on a thread a value was seen: a register of frame 0, or a word of its stack."""
+class Sighting(NamedTuple):
+    """Where on a thread a value was seen: a register of frame 0, or a word of its stack. There is one for each such word."""
 
     value: int
     register: Optional[str] = None

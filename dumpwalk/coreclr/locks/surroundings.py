@@ -137,13 +137,11 @@ class Surroundings:
                 for value in [thread.registers.get(name, 0)]
                 if value > 0xFFFF
             ]
-            known.extend(
-                Sighting(value, address=address) for address, value in self._stack_words(thread) if value > 0xFFFF
-            )
+            known.extend(self._stack_words(thread))
             self._stacks[thread.index] = known
         return known
 
-    def _stack_words(self, thread: Thread) -> Iterator[Tuple[int, int]]:
+    def _stack_words(self, thread: Thread) -> Iterator[Sighting]:
         sp = thread.registers.get(self.process.arch.sp, 0)
         if not sp or sp % 8:
             return
@@ -154,8 +152,9 @@ class Surroundings:
             words = read_words(self.process.memory, at, size // 8)
             if words is None:
                 return
-            for index, value in enumerate(words):
-                yield at + 8 * index, value
+            for address, value in zip(range(at, end, 8), words):
+                if value > 0xFFFF:
+                    yield Sighting(value, None, address)
             at += size
 
     def native_part(self, thread: Thread, most: int = 0x2000) -> List[Sighting]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Set, Union
 
 from dumpwalk.coreclr.metadata.schema import (
     FIELD,
@@ -14,7 +14,7 @@ from dumpwalk.coreclr.metadata.schema import (
     TYPE_DEF,
 )
 from dumpwalk.coreclr.metadata.tables import Tables, compressed
-from dumpwalk.coreclr.words import NotRead, Words
+from dumpwalk.coreclr.words import NotRead, Unknown, Words
 from dumpwalk.dataclass import dataclass
 
 _NESTING = 64
@@ -39,6 +39,7 @@ class Metadata:
         """dump, or the assembly file's path."""
         self._types: Dict[int, str] = {}
         self._by_name: Optional[Dict[int, List[int]]] = None
+        self._found: Dict[str, Union[int, Unknown]] = {}
         self._pointers: Dict[int, Dict[int, int]] = {}
 
     def type_name(self, rid: int) -> str:
@@ -140,14 +141,23 @@ class Metadata:
             raise NotRead(f"metadata row {rid} is in no type's list") from None
 
     def find_type(self, full_name: str) -> int:
-        """TypeDef of `Namespace.Outer+Inner`. NotRead(absent) when all names were read and none is this."""
+        """TypeDef of `Namespace.Outer+Inner`. NotRead(absent) when all names were read and none is this. Looked for once."""
+        if full_name not in self._found:
+            try:
+                self._found[full_name] = self._find_type(full_name)
+            except NotRead as error:
+                self._found[full_name] = Unknown(error.why, error.absent)
+        known = self._found[full_name]
+        if isinstance(known, Unknown):
+            raise NotRead(known.why, known.absent)
+        return known
+
+    def _find_type(self, full_name: str) -> int:
         named = self._rows_by_name()
-        own = full_name.rsplit("+", 1)[-1]
-        words = own.split(".")  # the namespace is not part of the name, and a name may hold a point
+        own = full_name.rsplit("+", 1)[-1]  # the namespace is not part of the name, and a name may hold a point
         rids: Set[int] = set()
-        for first in range(len(words)):
-            for place in self.tables.strings_ending(".".join(words[first:]).encode()):
-                rids.update(named.get(place, ()))
+        for place in self.tables.strings_ending(own.encode()):
+            rids.update(named.get(place, ()))
         for rid in sorted(rids):
             if self.type_name(rid) == full_name:
                 return rid

@@ -130,17 +130,23 @@ class Tables:
         return self._words.text(at + offset, min(_STRING_BYTES, size), "a name").decode("utf-8", "backslashreplace")
 
     def strings_ending(self, text: bytes) -> List[int]:
-        """Offsets in `#Strings` at which this text stands up to its NUL: one string may be the end of another."""
+        """Offsets in `#Strings` at which this text, or what stands behind one of its points, reaches up to a NUL: one string
+        may be the end of another."""
         if self._names is None:
             at, size = self._streams.get("#Strings", (0, 0))
             if size > _WHOLE_BYTES:
                 raise NotRead(f"the names of the metadata at 0x{self.root:x} are too many to be searched")
             self._names, self._names_whole = self._words.swept(at, size)
+        endings = [text[at:] for at in range(len(text)) if at == 0 or text[at - 1 : at] == b"."]
+        last = endings[-1] + b"\0" if endings else b"\0"  # all the others end like this one: one pass finds them all
         found: List[int] = []
-        place = self._names.find(text + b"\0")
+        place = self._names.find(last)
         while place >= 0:
-            found.append(place)
-            place = self._names.find(text + b"\0", place + 1)
+            for ending in endings:
+                start = place + len(last) - 1 - len(ending)
+                if start >= 0 and self._names.startswith(ending, start):
+                    found.append(start)
+            place = self._names.find(last, place + 1)
         return found
 
     def hold_all_strings(self) -> bool:
