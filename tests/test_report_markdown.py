@@ -198,7 +198,7 @@ def test_the_top_is_verdict_and_one_paragraph() -> None:
 def test_tables_hold_cycle_locks_and_waiters() -> None:
     found = scan(markdown.render(hang_self()))
     by_header = {tuple(cells(rows[0])): rows[2:] for rows in found.tables}
-    chain = by_header[("element", "address", "type (pMT)", "token", "target", "pNext")]
+    chain = by_header[("element", "address", "pMT (the address of a type's description)", "token", "target", "pNext")]
     assert [cells(row)[1] for row in chain] == ["`0x7f52a05fa400`", "`0x7f529ee6c4c0`"]
     lock = cells(by_header[("lock", "address", "what it is", "held by", "waiters")][0])
     assert lock[3] == "thread 20 (tid 13786) (proved)" and lock[4] == "15"

@@ -6,6 +6,7 @@ from typing import List, Sequence, Tuple
 
 from dumpwalk.compare import rows
 from dumpwalk.compare.model import Comparison
+from dumpwalk.report.glossary import Reader
 from dumpwalk.report.markdown_escape import code, prose
 
 
@@ -24,7 +25,7 @@ def render(comparison: Comparison) -> str:
     out += [f"- {name}: {code(path)}, {prose(when)}" for name, path, when in rows.taken(comparison)]
     out += [f"- {prose(sentence)}" for sentence in comparison.not_established]
     out += ["", code(verdict.line)]
-    return "\n".join(out) + "\n"
+    return Reader().markdown("\n".join(out) + "\n")
 
 
 def _table(head: Tuple[str, ...], body: Sequence[Tuple[str, ...]]) -> List[str]:

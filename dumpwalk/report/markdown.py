@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import List, Sequence
 
 from dumpwalk.report.escape import clean
+from dumpwalk.report.glossary import Reader
 from dumpwalk.report.headline import headline
 from dumpwalk.report.markdown_escape import code, fence, prose
 from dumpwalk.report.model import Report
@@ -65,4 +66,4 @@ def _assemble(head: str, parts: Sequence[str], dropped: Sequence[str], max_bytes
     if dropped:
         names = ", ".join(dropped)
         note.append(f"_Left out to stay within {max_bytes:,} bytes: {names}. The text and JSON reports have them._")
-    return "\n\n".join([head, *parts, *note]) + "\n"
+    return Reader().markdown("\n\n".join([head, *parts, *note]) + "\n")

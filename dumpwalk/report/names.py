@@ -143,7 +143,7 @@ def size(number: int) -> str:
 
 
 WORDS = {
-    "crst": "Crst (a lock of the runtime itself)",
+    "crst": "Crst",
     "pal-critical-section": "critical section of the PAL",
     "glibc-mutex": "glibc mutex",
     "musl-mutex": "musl mutex",

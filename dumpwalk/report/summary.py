@@ -7,6 +7,7 @@ from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from dumpwalk.report import markdown, several, text
 from dumpwalk.report.escape import clean
+from dumpwalk.report.glossary import Reader
 from dumpwalk.report.markdown_escape import code, prose, table
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import count, plural
@@ -158,4 +159,4 @@ def _markdown_head(entries: Sequence[Entry], rows: int) -> str:
     if told:
         listed = [(code(signature), str(number), prose(sentence)) for signature, sentence, number in told]
         out += "\n" + table(("signature", "cores", "what"), listed) + "\n"
-    return out
+    return Reader().markdown(out)

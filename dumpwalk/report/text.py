@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Optional, Pattern, Union
 
-from dumpwalk.report import glossary, text_next
+from dumpwalk.report import text_next
 from dumpwalk.report.escape import clean
 from dumpwalk.report.headline import headline
 from dumpwalk.report.managed_stacks import only_managed
 from dumpwalk.report.model import Report
+from dumpwalk.report.names import INFERRED_MARK
 from dumpwalk.report.section import in_full, text_parts
 from dumpwalk.report.sections.findings.phrases import main_finding
 from dumpwalk.report.text_page import INDENT, STATUS_COLOUR, Page, wrap
@@ -80,9 +81,10 @@ def render_threads(
 
 
 def _finish(page: Page, report: Report) -> str:
-    words = glossary.used("\n".join(page.lines))
     if page.inferred:
-        words.insert(0, ("~", LEGEND))
+        page.blank()
+        page.say(f"{INFERRED_MARK} {LEGEND}")
+    words = page.reader.left("\n".join(page.lines))  # in a drawing or a table alone
     if words:
         page.heading("Words")
         columns = min(max(len(word) for word, _ in words), 16)
@@ -93,7 +95,7 @@ def _finish(page: Page, report: Report) -> str:
 
 def _headline(page: Page, report: Report) -> None:
     word, text, crash = headline(report)
-    lines = wrap(page.name(text), page.prose_width, word + "  ", INDENT)
+    lines = wrap(page.reader.prose(page.name(text)), page.prose_width, word + "  ", INDENT)
     colour = "magenta" if crash else STATUS_COLOUR.get(report.verdict.status)
     lines[0] = page.style(word, fg=colour, bold=True) + lines[0][len(word) :]
     for line in lines:

@@ -10,6 +10,7 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from dumpwalk.report.escape import display_width
+from dumpwalk.report.glossary import Reader
 
 NARROWEST, WIDEST_PROSE = 40, 116
 STATUS_COLOUR = {"hang": "red", "suspicious": "yellow", "inconclusive": "cyan", "none": "green"}
@@ -68,6 +69,8 @@ class Page:
         self.lines: List[str] = []
         self.inferred = False
         """Set once a name with the mark for `inferred` has been printed: the page then explains the mark."""
+        self.reader = Reader()
+        """Words of the runtime's own are explained where they stand first; all prose of the page goes through it."""
 
     def style(self, text: str, fg: Optional[str] = None, bold: bool = False, dim: bool = False) -> str:
         if not self.color or not text.strip():
@@ -88,6 +91,7 @@ class Page:
     def heading(self, title: str, note: str = "") -> None:
         """A heading on a line of its own; the note stands at the right edge, or below where there is no room."""
         self.blank()
+        title = self.reader.prose(title)
         if display_width(title) > self.width:
             for line in wrap(title, self.width, "", INDENT):
                 self.raw(self.style(line, bold=True))
@@ -106,7 +110,7 @@ class Page:
 
     def say(self, text: str, first: str = INDENT, rest: Optional[str] = None, width: int = 0) -> None:
         """A paragraph, wrapped."""
-        for line in wrap(text, width or self.prose_width, first, rest):
+        for line in wrap(self.reader.prose(text), width or self.prose_width, first, rest):
             self.raw(line)
 
     def chain(self, names: Sequence[str], head: str) -> None:
@@ -117,7 +121,7 @@ class Page:
 
     def labelled(self, label: str, text: str, columns: int, indent: str = INDENT, style: str = "") -> None:
         """`label   text`, the text wrapped beside the label; `style` is a colour for the label."""
-        lines = wrap(text, self.prose_width, indent + pad(label, columns))
+        lines = wrap(self.reader.prose(text), self.prose_width, indent + pad(label, columns))
         head = indent + pad(label, columns)
         lines[0] = indent + self.style(pad(label, columns), fg=style or None) + lines[0][len(head) :]
         for line in lines:
@@ -141,9 +145,9 @@ class Page:
         count = max(len(row) for row in rows)
         full = [tuple(row) + ("",) * (count - len(row)) for row in rows]
         widths = [max(display_width(row[i]) for row in full) for i in range(count - 1)]
-        for row in full:
-            head = indent + "".join(pad(cell, widths[i] + gap) for i, cell in enumerate(row[:-1]))
-            for line in wrap(row[-1], self.width, head) if row[-1] else [head]:
+        for *cells, last in full:
+            head = indent + "".join(pad(cell, widths[i] + gap) for i, cell in enumerate(cells))
+            for line in wrap(self.reader.prose(last), self.width, head) if last else [head]:
                 self.raw(line)
 
     def name(self, text: str) -> str:

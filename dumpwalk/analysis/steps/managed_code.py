@@ -36,7 +36,7 @@ def _covers(known: Gathered) -> Iterator[Coverage]:
         lacking = sorted(code.assemblies_lacking)
         shown = ", ".join(lacking[:4]) + (" ..." if len(lacking) > 4 else "")
         parts.append(
-            f"{code.by_token} by token only: the metadata of {shown} is not in the dump (-m names a folder with it)"
+            f"{code.by_token} by metadata token only: the metadata of {shown} is not in the dump (-m names a folder with it)"
         )
     if code.unnamed:
         parts.append(f"{code.unnamed} not: {code.reasons[0]}" if code.reasons else f"{code.unnamed} not")

@@ -16,6 +16,7 @@ from dumpwalk import __version__
 from dumpwalk.report import sections, several, summary
 from dumpwalk.report.content_policy import policy
 from dumpwalk.report.escape import clean
+from dumpwalk.report.glossary import Reader
 from dumpwalk.report.html.core import Core, Failed, Part
 from dumpwalk.report.html.marks import inferred, named
 from dumpwalk.report.model import FailedCore, Report
@@ -81,9 +82,14 @@ def _title(cores: Sequence[Union[Core, Failed]], single: bool) -> str:
 
 def _environment() -> Environment:
     made = environment(_template, keep_trailing_newline=True)
-    made.filters.update(named=named, inferred=inferred, count=count, base_name=base_name)
+    made.filters.update(named=named, inferred=inferred, count=count, base_name=base_name, explained=_explained)
     made.globals.update(plural=plural)
     return made
+
+
+def _explained(section: str) -> Markup:
+    """One section of the page, which somebody may read alone: words of the runtime's own are explained in it."""
+    return Markup(Reader().html(section))
 
 
 def _template(name: str) -> str:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from dumpwalk.claims.words import STATUSES
 from dumpwalk.dataclass import dataclass
-from dumpwalk.report import glossary
 from dumpwalk.report.escape import cut
 from dumpwalk.report.headline import headline
 from dumpwalk.report.html import marks
@@ -120,11 +119,6 @@ class Core:
 
     def prose(self, text: str) -> Markup:
         return marks.prose(text, self.link)
-
-    @property
-    def words(self) -> List[Tuple[str, str]]:
-        """The runtime's own words that stand below the top, with what they mean."""
-        return glossary.used(" ".join(Markup(part.body).striptags() for part in self.parts))
 
     @property
     def contents(self) -> List[Part]:

@@ -24,7 +24,7 @@ def coverage(page: Page, report: Report, finding: Optional[Finding]) -> None:
         head = f"{INDENT}{pad(label, areas)}  "
         text = f"{said:<11}  "
         used = len(head) + len(text)
-        first, *more = wrap(line.why, max(page.prose_width - used, 20))
+        first, *more = wrap(page.reader.prose(line.why), max(page.prose_width - used, 20))
         status = page.style(text if first else text.rstrip(), fg=COVERAGE_COLOUR.get(line.status))
         page.raw(head + status + first)
         for part in more:

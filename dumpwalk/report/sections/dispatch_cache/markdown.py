@@ -36,7 +36,7 @@ def _chain(cycle: Cycle) -> str:
         rows = rows[: CHAIN_ROWS - 4] + rows[-4:]
     left = "" if total == len(rows) else f"\n\n{total - len(rows):,} elements between them are not listed."
     title = f"The chain of bucket {cycle.bucket}: {len(cycle.tail)} before the loop, {cycle.length} in it"
-    return details(title, f"{table(('element', 'address', 'type (pMT)', 'token', 'target', 'pNext'), rows)}{left}")
+    return details(title, f"{table(('element', 'address', 'pMT', 'token', 'target', 'pNext'), rows)}{left}")
 
 
 def cache(report: Report, finding: Optional[Finding]) -> str:

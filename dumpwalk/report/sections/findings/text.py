@@ -59,7 +59,7 @@ def proof(page: Page, report: Report, finding: Optional[Finding]) -> None:
 def evidence_lines(page: Page, every: Sequence[Evidence], indent: str = INDENT) -> None:
     """One claim a line where the page is wide enough for all of them, else its memory word below it."""
     evidence = every[:CLAIMS]
-    rows = [(e.grade, page.name(e.what), fact(e), e.how) for e in evidence]
+    rows = [(e.grade, page.reader.prose(page.name(e.what)), fact(e), page.reader.prose(e.how)) for e in evidence]
     what = max(display_width(row[1]) for row in rows)
     word = max(display_width(row[2]) for row in rows)
     how = max(display_width(row[3]) for row in rows)
