@@ -21,6 +21,8 @@ from tests.conftest import CORES, ROOT, truth_of
 NOT_BOTH_WAYS = {"waits/go-abba", "waits/arm64-abba"}
 """Go's code has no .eh_frame: lldb follows .debug_frame of the file, dumpwalk frame pointers, and they end otherwise. lldb 19
 refuses the arm64 core: nothing in it says which system it is of."""
+ALIKE = {"hangs/net8-annex"}
+"""The runtime, the kind of dump and the ways of waiting are those of net8-hall."""
 ONE_OF_A_KIND = {
     *(
         "abort-owner",
@@ -38,7 +40,7 @@ ONE_OF_A_KIND = {
 NAMES = sorted(
     name
     for name in (str(p.relative_to(CORES))[: -len(".core.xz")] for p in CORES.rglob("*.core.xz"))
-    if name not in NOT_BOTH_WAYS and (not name.startswith("waits/") or name[len("waits/") :] in ONE_OF_A_KIND)
+    if name not in NOT_BOTH_WAYS | ALIKE and (not name.startswith("waits/") or name[len("waits/") :] in ONE_OF_A_KIND)
 )
 MANAGED = [n for n in NAMES if n.startswith("managed/")]
 

@@ -119,8 +119,9 @@ def _of_absent(facts: Answers, wait: Wait, absent: Dict[int, List[str]]) -> Opti
 def _of_lock(state: LockState) -> Optional[Unsettled]:
     if not state.locked:
         return None  # free: somebody was woken and has not run yet
-    if state.owners_unknown is not None and state.name is not None:
-        return Unsettled(OWNER_UNKNOWN, f"{state.name}: {state.owners_unknown}", lock=state)
+    if state.owners_unknown is not None:
+        name = state.name or f"{state.object_type or 'a lock'} at 0x{state.address:x}"
+        return Unsettled(OWNER_UNKNOWN, f"{name}: {state.owners_unknown}", lock=state)
     if state.kind == "rwlock":
         readers = readers_holding(state)
         held = (

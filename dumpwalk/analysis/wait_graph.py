@@ -11,6 +11,11 @@ from dumpwalk.locks.graph import Edge, Graph, Node
 from dumpwalk.locks.waits import Wait
 
 GC = Node("gc", 0)
+_PARTS = {
+    "lock-queue": ", behind the writers that wait for it",
+    "lock-upgrade": ", behind its upgradeable reader",
+}
+_READS, _WRITES = ("read", "upgradeable read"), ("write", "upgrade")
 
 
 def build(
@@ -25,14 +30,7 @@ def build(
     """`more` are edges that kinds of locks proved of their own, `labels` words for nodes that are no thread and no lock."""
     graph = Graph()
     for lock in locks:
-        graph.nodes.setdefault(lock.node, lock.label)
-        for wait in lock.waiters:
-            graph.add(Edge(_thread(graph, wait.thread), lock.node, "waits", wait.grade, wait.how, wait))
-        for holder in lock.holders:
-            word = holder.owner.word
-            if holder.thread is not None and word is not None:
-                node = _thread(graph, holder.thread)
-                graph.add(Edge(lock.node, node, "held-by", holder.owner.grade, word.phrase(), holder.owner))
+        _lock(graph, lock)
     _walks(graph, write_lock, walkers)
     _suspension(graph, suspension)
     more = list(more)
@@ -48,6 +46,49 @@ def build(
             _other(graph, node, labels)
         graph.add(edge)
     return graph
+
+
+def queue_node(lock: LockFact) -> Node:
+    """What the readers of a reader-writer lock wait for when nobody writes: the writers that wait before them."""
+    return Node("lock-queue", lock.state.address)
+
+
+def upgrade_node(lock: LockFact) -> Node:
+    """What a thread waits for that wants to be the upgradeable reader and is kept out by the one that is."""
+    return Node("lock-upgrade", lock.state.address)
+
+
+def _lock(graph: Graph, lock: LockFact) -> None:
+    graph.nodes.setdefault(lock.node, lock.label)
+    waited = set()
+    for wait in lock.waiters:
+        node = _waited(lock, wait)
+        waited.add(node)
+        graph.nodes.setdefault(node, lock.label + _PARTS.get(node.kind, ""))
+        graph.add(Edge(_thread(graph, wait.thread), node, "waits", wait.grade, wait.how, wait))
+    waiting = {wait.thread.index for wait in lock.waiters}
+    for holder in lock.holders:
+        word = holder.owner.word
+        if holder.thread is not None and word is not None:
+            node, how = _thread(graph, holder.thread), word.phrase()
+            again = lock.state.recursive and holder.thread.index in waiting
+            graph.add(Edge(lock.node, node, "held-by", holder.owner.grade, how, holder.owner, again))
+            if holder.owner.holding == "upgradeable" and upgrade_node(lock) in waited:
+                graph.add(Edge(upgrade_node(lock), node, "held-by", holder.owner.grade, how, holder.owner))
+    for wait in lock.waiters if queue_node(lock) in waited else ():
+        if wait.wants in _WRITES:
+            how = f"it waits to {wait.wants}, and no reader is let in before it; {wait.how}"
+            graph.add(Edge(queue_node(lock), _thread(graph, wait.thread), "ended-by", wait.grade, how, wait))
+
+
+def _waited(lock: LockFact, wait: Wait) -> Node:
+    """The lock, or that part of it which keeps this thread out. A reader is kept out by a writer that has the lock or waits for
+    it, never by other readers; one that wants to be the upgradeable reader by the one that is, too (ReaderWriterLockSlim.cs:
+    TryEnterReadLockCore, TryEnterUpgradeableReadLockCore)."""
+    holding = {holder.owner.holding for holder in lock.holders}
+    if wait.wants not in _READS or "exclusive" in holding:
+        return lock.node
+    return upgrade_node(lock) if "upgradeable" in holding and wait.wants != "read" else queue_node(lock)
 
 
 def _thread(graph: Graph, thread: Thread) -> Node:

@@ -13,6 +13,7 @@ from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Finding
 from dumpwalk.core.process import Thread
 from dumpwalk.core.signals import is_fault, name_of
+from dumpwalk.coreclr.locks import woken
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.locks.graph import Node
@@ -110,6 +111,8 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
         label = other.label if other is not None else f"lock 0x{wait.lock.address:x}"
         until = f" ({time_limit(facts.process, wait.call) or 'with a time-out'})" if wait.timed else ""
         return f"waits for {label} itself{until}", f"waits for {label} itself{until}"
+    if wait.kind == woken.WOKEN:
+        return wait.explained, _CAN
     if wait.kind == "sleep" and wait.call.kind != "sleep" and not wait.timed:
         return "sleeps without a time limit", "sleeps without a time limit"
     if wait.kind in ("sleep", "timed-wait") or wait.timed:
@@ -117,6 +120,9 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
         return f"is in a wait that ends by itself ({wait.kind}{', ' + until if until else ''})", _CAN_THEN
     if wait.kind in _OUTSIDE:
         return f"{_OUTSIDE[wait.kind]} ({wait.kind})", _OUTSIDE[wait.kind]
+    if wait.target is not None and wait.target in facts.graph.nodes:
+        label = facts.graph.nodes[wait.target]
+        return f"waits for {label}", f"waits for {label}"
     if wait.explained:
         return f"is in a wait that somebody may end ({wait.kind})", "is in a wait that somebody may end"
     return (
@@ -128,6 +134,8 @@ def _doing(facts: Facts, owner: Thread, wait: Optional[Wait]) -> Tuple[str, str]
 def _without_end(facts: Facts, wait: Wait) -> bool:
     """An untimed wait that the graph does not follow any further, for nothing outside of the process: of any thread it may be
     the business to end it."""
+    if wait.kind == woken.WOKEN:
+        return False
     if not wait.call.inside or wait.lock is not None or wait.timed or wait.call.kind in ("sleep", "timed-wait", "kill"):
         return False  # who sends a signal waits for nobody: abort() is such a one
     if (

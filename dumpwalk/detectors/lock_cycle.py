@@ -1,7 +1,7 @@
 """lock-cycle: threads wait for each other's locks, or one waits for a non-recursive lock that it owns.
 
-The ring may go through anything that one known thread must end: locks of any kind, a class initialiser, the end of a
-thread (join), the queue of finalizers.
+The ring may go through anything that one known thread must end: locks of any kind, the writers that wait before a reader, a
+class initialiser, the end of a thread (join), the queue of finalizers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.analysis.async_look import Bound
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
+from dumpwalk.analysis.wait_graph import queue_node, upgrade_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.process import Thread
 from dumpwalk.dataclass import dataclass
@@ -45,11 +46,14 @@ class _Ring:
 
 def detect(facts: Facts) -> List[Finding]:
     by_node = {k.node: k for k in facts.locks}
+    queues = {node: k for k in facts.locks for node in (queue_node(k), upgrade_node(k))}
     threads = {thread_node(t): t for t in facts.process.threads}
     rings = [r for r in (_ring(facts, cycle, threads) for cycle in facts.graph.cycles()) if r is not None]
     rings = [ring for ring in rings if not _enters_again(ring, by_node)]
     behind = facts.graph.behind([ring.nodes for ring in rings])
-    return [_finding(facts, ring, by_node, after) for ring, after in wording.told_in_full(list(zip(rings, behind)))]
+    return [
+        _finding(facts, ring, by_node, queues, after) for ring, after in wording.told_in_full(list(zip(rings, behind)))
+    ]
 
 
 def _enters_again(ring: _Ring, by_node: Dict[Node, LockFact]) -> bool:
@@ -58,10 +62,16 @@ def _enters_again(ring: _Ring, by_node: Dict[Node, LockFact]) -> bool:
     return len(ring.threads) == 1 and lock is not None and (lock.state.recursive or not _waits(ring.threads[0], lock))
 
 
-def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Sequence[Node]) -> Finding:
+def _finding(
+    facts: Facts,
+    ring: _Ring,
+    by_node: Dict[Node, LockFact],
+    queues: Dict[Node, LockFact],
+    after: Sequence[Node],
+) -> Finding:
     locks = [by_node[node] for node in ring.waited if node in by_node]
     alone = len(ring.threads) == 1
-    others = [node for node in ring.waited if node not in by_node]
+    others = [node for node in ring.waited if node not in by_node and node not in queues]
     proved = all(e.grade == "proved" for e in (*ring.waits, *ring.held))
     timed = [t for t, edge in zip(ring.threads, ring.waits) if _gives_up(edge)]
     bound = [edge.fact for edge in ring.held if isinstance(edge.fact, Bound)]
@@ -84,7 +94,7 @@ def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Se
         id=f"{KIND}-{ring.threads[0].index}",
         kind=KIND,
         confidence="proved" if proved else "corroborated",
-        title=_title(facts, ring, by_node, timed),
+        title=_title(facts, ring, by_node, others, timed),
         observed=tuple(summary[:steps]),
         therefore=_therefore(alone, bool(locks), bool(timed), bool(bound)),
         consistent_with=(_usual_cause(alone, others, bool(bound)),),
@@ -96,7 +106,7 @@ def _finding(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], after: Se
         actors=tuple(Actor(t.index, "holder") for t in ring.threads) + tuple(Actor(n.number, "waiter") for n in behind),
         locks=tuple(f"0x{k.state.address:x}" for k in locks),
         sentence=_verdict_sentence(ring, others, bool(timed)),
-        signature_parts=tuple(resource_parts(facts, ring.waited, by_node, ring.threads)),
+        signature_parts=tuple(resource_parts(facts, ring.waited, {**by_node, **queues}, ring.threads)),
     )
 
 
@@ -133,7 +143,9 @@ def _label(facts: Facts, node: Node, by_node: Dict[Node, LockFact]) -> str:
     return by_node[node].label if node in by_node else facts.graph.nodes.get(node, node.id)
 
 
-def _title(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], timed: Sequence[Thread]) -> str:
+def _title(
+    facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], others: Sequence[Node], timed: Sequence[Thread]
+) -> str:
     if len(ring.threads) == 1:
         label = _label(facts, ring.waited[0], by_node)
         if ring.waited[0] in by_node:
@@ -146,7 +158,6 @@ def _title(facts: Facts, ring: _Ring, by_node: Dict[Node, LockFact], timed: Sequ
         return f"Thread {ring.threads[0].index} waits for {label}: its own."
     locks = len({node for node in ring.waited if node in by_node})
     count = len(ring.threads)
-    others = [node for node in ring.waited if node not in by_node]
     if not others:
         what = f"{count} threads wait for each other's locks: a deadlock of {locks} locks"
     elif not locks and all(node.kind == "thread-end" for node in others):
@@ -220,12 +231,16 @@ def _sentence(facts: Facts, ring: _Ring, position: int, by_node: Dict[Node, Lock
     who = wording.person(facts, thread)
     place = wording.place(facts, thread)
     lock, bound = by_node.get(has), ring.held[position - 1].fact
+    if has.kind == "lock-upgrade":
+        lock = by_node.get(Node("lock", has.number))
     if lock is not None and lock.kind == "class-init":
         holds = f"runs {lock.label}"
     elif lock is not None:
         holds = f"holds {lock.label}"
     elif has.kind == "finalizer":
         holds = "runs the finalizers"
+    elif has.kind == "lock-queue":
+        holds = "is the writer before it"
     elif isinstance(bound, Bound):
         holds = f"has the {bound.type_name} in which {_label(facts, has, by_node)} goes on"
     elif has.kind == "task":

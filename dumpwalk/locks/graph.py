@@ -13,8 +13,9 @@ from dumpwalk.core.grade import Grade
 from dumpwalk.dataclass import dataclass
 
 NodeKind = Literal[
-    "thread", "lock", "chain", "gc", "class-init", "task", "thread-end", "event", "finalizer", "pool-queue", "external"
-]
+    "thread", "lock", "lock-queue", "lock-upgrade", "chain", "gc", "class-init", "task", "thread-end", "event", "finalizer",
+    "pool-queue", "external",
+]  # fmt: skip
 EdgeKind = Literal["waits", "held-by", "suspends", "walks", "ended-by", "runs"]
 """waits (thread to what it waits for), held-by (lock to owner), suspends (gc to thread), walks (thread to chain), ended-by
 (what is waited for to whoever must end it), runs (a task, a queue or an initialiser to the thread that works on it)."""
@@ -43,6 +44,9 @@ class Edge:
     how: str
     fact: object = field(default=None, compare=False, repr=False)
     """What it was drawn from: a Wait, an Owner, a Walker, a Suspension, or a kind's own record."""
+    again: bool = False
+    """To an owner that waits for the same lock, which it may take again: it waits for the other owners, so this is no step of a
+    cycle."""
 
 
 @dataclass
@@ -96,66 +100,23 @@ class Graph:
         return self._cycles[1]
 
     def _find_cycles(self) -> List[Tuple[Node, ...]]:
-        core = self._without_ends()
+        steps = [edge for edge in self.edges if not edge.again]
+        core = _without_ends(steps)
         if not core:
             return []
-        rings = self._rings(core)
+        rings = _rings(steps, core)
         if rings is not None:
             return rings
         import networkx  # its import takes longer than all the rest of an ordinary graph's search
 
         digraph = networkx.DiGraph()
-        digraph.add_edges_from((e.source, e.target) for e in self.edges if e.source in core and e.target in core)
+        digraph.add_edges_from((e.source, e.target) for e in steps if e.source in core and e.target in core)
         found = []
         for component in networkx.strongly_connected_components(digraph):
             if len(component) > 1 or digraph.has_edge(*(2 * tuple(component))):
                 part = digraph.subgraph(component)
                 found.append(_rotated(tuple(edge[0] for edge in networkx.find_cycle(part, min(component, key=_order)))))
         return sorted(found, key=lambda cycle: [node.id for node in cycle])
-
-    def _rings(self, core: Set[Node]) -> Optional[List[Tuple[Node, ...]]]:
-        """The cycles where each of these nodes leads to one other of them only, as in most deadlocks; None elsewhere.
-
-        Each node has a way in, too (`_without_ends`), so there are as many ways in as out, one a node: separate rings.
-        """
-        onward: Dict[Node, Node] = {}
-        for edge in self.edges:
-            if (
-                edge.source in core
-                and edge.target in core
-                and onward.setdefault(edge.source, edge.target) != edge.target
-            ):
-                return None
-        found = []
-        seen: Set[Node] = set()
-        for first in sorted(core, key=_order):
-            ring = [] if first in seen else [first]
-            while ring and onward[ring[-1]] != first:
-                ring.append(onward[ring[-1]])
-            seen.update(ring)
-            if ring:
-                found.append(tuple(ring))
-        return sorted(found, key=lambda cycle: [node.id for node in cycle])
-
-    def _without_ends(self) -> set:
-        """Nodes left when those without a way out, or without a way in, are taken away again and again. Linear."""
-        ways: Tuple[Dict[Node, List[Node]], Dict[Node, List[Node]]] = ({}, {})
-        for edge in self.edges:
-            ways[0].setdefault(edge.source, []).append(edge.target)
-            ways[1].setdefault(edge.target, []).append(edge.source)
-        left = set(ways[0]) | set(ways[1])
-        for out, back in (ways, ways[::-1]):
-            count = {node: sum(1 for n in out.get(node, ()) if n in left) for node in left}
-            ends = [node for node in left if not count[node]]
-            left.difference_update(ends)
-            while ends:
-                for before in back.get(ends.pop(), ()):
-                    if before in left:
-                        count[before] -= 1
-                        if not count[before]:
-                            left.discard(before)
-                            ends.append(before)
-        return left
 
     def reaching(self, *targets: Node) -> List[Node]:
         """All nodes from which one of `targets` can be reached, in order of insertion."""
@@ -186,6 +147,48 @@ class Graph:
                     found.add(edge.source)
                     work.append(edge.source)
         return found
+
+
+def _rings(steps: Sequence[Edge], core: Set[Node]) -> Optional[List[Tuple[Node, ...]]]:
+    """The cycles where each of these nodes leads to one other of them only, as in most deadlocks; None elsewhere.
+
+    Each node has a way in, too (`_without_ends`), so there are as many ways in as out, one a node: separate rings.
+    """
+    onward: Dict[Node, Node] = {}
+    for edge in steps:
+        if edge.source in core and edge.target in core and onward.setdefault(edge.source, edge.target) != edge.target:
+            return None
+    found = []
+    seen: Set[Node] = set()
+    for first in sorted(core, key=_order):
+        ring = [] if first in seen else [first]
+        while ring and onward[ring[-1]] != first:
+            ring.append(onward[ring[-1]])
+        seen.update(ring)
+        if ring:
+            found.append(tuple(ring))
+    return sorted(found, key=lambda cycle: [node.id for node in cycle])
+
+
+def _without_ends(steps: Sequence[Edge]) -> Set[Node]:
+    """Nodes left when those without a way out, or without a way in, are taken away again and again. Linear."""
+    ways: Tuple[Dict[Node, List[Node]], Dict[Node, List[Node]]] = ({}, {})
+    for edge in steps:
+        ways[0].setdefault(edge.source, []).append(edge.target)
+        ways[1].setdefault(edge.target, []).append(edge.source)
+    left = set(ways[0]) | set(ways[1])
+    for out, back in (ways, ways[::-1]):
+        count = {node: sum(1 for n in out.get(node, ()) if n in left) for node in left}
+        ends = [node for node in left if not count[node]]
+        left.difference_update(ends)
+        while ends:
+            for before in back.get(ends.pop(), ()):
+                if before in left:
+                    count[before] -= 1
+                    if not count[before]:
+                        left.discard(before)
+                        ends.append(before)
+    return left
 
 
 def _order(node: Node) -> Tuple[bool, str, int]:

@@ -32,6 +32,8 @@ class Layer:
     """Why this wait, as it is, says nothing of a hang: nobody holds what it waits for. Empty for locks and for the unknown."""
     seen: Optional[Sighting] = None
     """The register or stack word that leads to what it waits for, where that is not the system call's own argument."""
+    wants: str = ""
+    """Of a lock that can be held in several ways, which one: read, write, upgradeable read, upgrade."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,16 @@ class Wait:
     """As Layer.explained; any recogniser may set it (analysis/unexplained.py asks)."""
     seen: Optional[Sighting] = None
     """As Layer.seen."""
+    wants: str = ""
+    """As Layer.wants."""
     areas: Tuple[str, ...] = ()
     """The areas of those kinds that laid a layer over it."""
 
     def under(self, layer: Layer, area: str = "locks") -> Wait:
         """The same wait with one more layer, of a kind of that area, over those that are known."""
-        mine = Layer(self.kind, self.word, self.lock, self.grade, self.how, self.target, self.explained, self.seen)
+        mine = Layer(
+            self.kind, self.word, self.lock, self.grade, self.how, self.target, self.explained, self.seen, self.wants
+        )
         return replace(
             self,
             kind=layer.kind,
@@ -78,6 +84,7 @@ class Wait:
             explained=layer.explained,
             areas=(*self.areas, area),
             seen=layer.seen,
+            wants=layer.wants,
         )
 
     @property

@@ -29,8 +29,8 @@ def read_mutexes(around: Surroundings, pal: PalWaits) -> List[ManagedLock]:
         if rule is not None and rule.kind != "event":
             continue  # a Mutex is waited for by WaitHandle's methods
         found = pal.of(wait)
-        if found is None or found.type not in _MUTEXES:
-            continue
+        if found is None or found.type not in _MUTEXES or found.until == "any":
+            continue  # whichever of several comes first lets it go on: no one of them keeps it
         row = rows.get(found.synch)
         if row is None:
             row = ManagedLock("mutex", "pal-mutex", found.synch, None, bool(found.owner_tid), counted=found.waiters)

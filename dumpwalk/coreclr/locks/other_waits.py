@@ -12,10 +12,11 @@ from dumpwalk.core.grade import Grade
 from dumpwalk.core.names import plain
 from dumpwalk.coreclr.locks.known_methods import Rule, rule_of
 from dumpwalk.coreclr.locks.model import LockObject
-from dumpwalk.coreclr.locks.pal_objects import pal_waits
+from dumpwalk.coreclr.locks.pal_objects import PalWait, pal_waits
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.locks.sync_table import read_sync_table
+from dumpwalk.coreclr.locks.woken import woken
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
@@ -56,6 +57,9 @@ class OtherWaits(LockReader):
             return None
         if self._around.record(thread) is None:
             return None
+        ended = woken(self._around, self._pal, wait)
+        if ended is not None:
+            return ended
         frames = self._around.managed_frames(thread)
         rule = rule_of([f.method for f in frames])
         if thread.index in self._around.pulses and (rule is None or rule.kind not in OWNERLESS):
@@ -99,6 +103,9 @@ class OtherWaits(LockReader):
             return self._outside(wait, rule.kind, how)
         if rule.kind not in OWNERLESS:
             return self._layer(wait, rule.kind, "corroborated", how, None)
+        several = self._pal.of(wait) if rule.type_name.endswith("WaitHandle") else None
+        if several is not None and several.until != "one":
+            return self._several(wait, several, how)
         obj = self._object(wait, rule)
         if obj is None:
             found = self._pal.of(wait)
@@ -114,6 +121,15 @@ class OtherWaits(LockReader):
         detail = self._fields(obj, rule)
         self._labels[node] = f"{obj.type} at 0x{obj.address:x}" + (f" ({detail})" if detail else "")
         return self._layer(wait, rule.kind, "corroborated", f"{how}; the object is 0x{obj.address:x}", node)
+
+    def _several(self, wait: Wait, found: PalWait, how: str) -> Optional[Layer]:
+        """WaitAny, WaitAll: told by one of the objects. None where all are owned: then some owners may be stuck behind it."""
+        if found.type not in _PAL_KINDS:
+            return None
+        node = Node("event", found.synch)
+        self._labels[node] = f"{found.type_name} 0x{found.synch:x}"
+        how += f"; its node 0x{found.node:x} is one of those of {found.objects} kernel objects, {found.until} of which it waits for"
+        return self._layer(wait, _PAL_KINDS[found.type], "proved", how, node)
 
     def _outside(self, wait: Wait, kind: str, how: str) -> Layer:
         descriptor = (

@@ -6,11 +6,16 @@ its WaitingThreadsListNode: next +0, thread id u32 +0x18, process id u32 +0x1C, 
 abandoned u8 +0x50. Source: src/coreclr/pal/src/synchmgr/synchmanager.hpp (CSynchData, WaitingThreadsListNode),
 pal/src/include/pal/corunix.hpp (PalObjectTypeId); read in 3.1.23, 8.0.4 and 9.0.5. Where the node pointer stands in a
 CPalThread depends on the version, so it is found by what it leads to, and tried first where it was found before.
+
+A thread may wait for several objects, until one of them (WaitHandle.WaitAny) or all of them (WaitAll) are signalled. The node
+pointers stand in a row at the end of ThreadWaitInfo (pal/src/include/pal/synchobjects.hpp): wait type u32 (0 one object, 1 any,
+2 all), 8 objects i32, 0x10 the CPalThread itself, 0x18 nodes.
 """
 
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
@@ -26,7 +31,14 @@ _THREAD_BYTES = 0x600
 _PLACES = range(0x100, _THREAD_BYTES, 8)
 _STACK_BYTES = 0x1000
 _NODE_TID, _NODE_SYNCH, _SYNCH_BYTES = 0x18, 0x30, 0x58
+_INFO_BYTES, _INFO_OBJECTS, _INFO_THREAD = 0x18, 8, 0x10
+"""ThreadWaitInfo before its first node pointer."""
+_MOST_OBJECTS = 64
+"""MAXIMUM_WAIT_OBJECTS of the PAL."""
+_ANY, _ALL = 1, 2
+_MUTEXES = (2, 3)
 TYPES = {0: "auto-reset-event", 1: "manual-reset-event", 2: "mutex", 3: "named-mutex", 4: "semaphore", 5: "file"}
+THREAD = 9
 _PROCESS_TYPES = {6: "file-mapping", 7: "socket", 8: "process", 9: "thread"}
 
 
@@ -44,6 +56,10 @@ class PalWait:
     seen: Sighting
     """Where its CPalThread was found."""
     node: int
+    until: str = "one"
+    """one, any or all of `objects` must be signalled."""
+    objects: int = 1
+    """How many objects the thread waits for; this is one of them."""
 
     @property
     def type_name(self) -> str:
@@ -73,6 +89,15 @@ class PalWaits:
             self._kept[thread.index] = self._find(thread) if inside else None
         return self._kept[thread.index]
 
+    def pal_thread_with(self, thread: Thread, address: int) -> Optional[Sighting]:
+        """Where the stack names the thread's own CPalThread, if that has this address in it."""
+        tid = struct.pack("<I", (self._around.process.own_tid(thread) or 0) & 0xFFFFFFFF)
+        for sighting, _ in self._candidates(for_search(self._around.process.memory), thread, tid):
+            if 0 <= address - sighting.value < _THREAD_BYTES:
+                self._around.process.memory.read(sighting.value, _THREAD_BYTES)
+                return sighting
+        return None
+
     def _find(self, thread: Thread) -> Optional[PalWait]:
         memory = self._around.process.memory
         tried = for_search(memory)  # hundreds of words that are no pointers to a node
@@ -81,14 +106,24 @@ class PalWaits:
         for offset in (*self._offsets, *_PLACES):  # the place that another thread showed, before all others
             for sighting, data in candidates:
                 node = int.from_bytes(data[offset : offset + 8], "little")
-                found = self._at_node(tried, node, tid, sighting)
-                if found is not None:
-                    memory.read(sighting.value, _THREAD_BYTES)
-                    found = self._at_node(memory, node, tid, sighting)
-                    if offset not in self._offsets:
-                        self._offsets.insert(0, offset)
-                    return found
+                if self._at_node(tried, node, tid, sighting) is None:
+                    continue
+                memory.read(sighting.value, _THREAD_BYTES)
+                if offset not in self._offsets:
+                    self._offsets.insert(0, offset)
+                return _of_several(self._nodes(memory, data, offset, tid, sighting))
         return None
+
+    def _nodes(self, memory: Memory, data: bytes, offset: int, tid: bytes, sighting: Sighting) -> List[PalWait]:
+        """All objects that the thread waits for, as far as their nodes can be read; the first one's is at `offset`."""
+        nodes, until = [int.from_bytes(data[offset : offset + 8], "little")], "one"
+        kind, objects, thread = struct.unpack_from("<I4xi4xQ", data, offset - _INFO_BYTES)
+        if thread == sighting.value and 1 < objects <= _MOST_OBJECTS and kind in (_ANY, _ALL):
+            more = memory.read(sighting.value + offset, 8 * objects)
+            nodes = list(struct.unpack(f"<{objects}Q", more)) if more is not None else nodes * objects
+            until = "any" if kind == _ANY else "all"
+        found = [self._at_node(memory, node, tid, sighting) for node in nodes]
+        return [replace(wait, until=until, objects=len(nodes)) for wait in found if wait is not None]
 
     def _candidates(self, memory: Memory, thread: Thread, tid: bytes) -> Iterator[Tuple[Sighting, bytes]]:
         """What may be its CPalThread: not on its own stack, and the thread's id is somewhere in it."""
@@ -119,6 +154,20 @@ class PalWaits:
         if not _listed(memory, struct.unpack_from("<Q", data, 0)[0], node, count):
             return None
         return PalWait(synch, kind, count, signals, owner_pid, owner_tid, sighting, node)
+
+
+def _of_several(waits: List[PalWait]) -> Optional[PalWait]:
+    """The object that tells most. Who waits for all of several gets on when the last is signalled: a mutex that is owned will
+    do. Who waits for any of them is kept by none of them alone, unless they are mutexes of one owner."""
+    first = waits[0] if waits else None
+    owned = [wait for wait in waits if wait.type in _MUTEXES and wait.owner_tid]
+    if first is None or not owned or first.until == "one":
+        return first
+    if first.until == "all":
+        return replace(owned[0], until="one")
+    if len(owned) == first.objects and len({(wait.owner_pid, wait.owner_tid) for wait in owned}) == 1:
+        return replace(owned[0], until="one")
+    return next((wait for wait in waits if wait not in owned), first)
 
 
 def _listed(memory: Memory, head: int, node: int, count: int) -> bool:

@@ -25,9 +25,9 @@ class ManagedReader(LockReader):
             self._states.append(state)
             for waiter in row.waiters:
                 how = waiter.how if waiter.wants == "enter" else f"{waiter.how}; it wants to {waiter.wants}"
-                self._layers.setdefault(
-                    waiter.thread.index, Layer(kind, None, state, waiter.grade, how, seen=waiter.seen)
-                )
+                wants = "" if waiter.wants == "enter" else waiter.wants
+                layer = Layer(kind, None, state, waiter.grade, how, seen=waiter.seen, wants=wants)
+                self._layers.setdefault(waiter.thread.index, layer)
 
     def layer(self, wait: Wait) -> Optional[Layer]:
         return self._layers.get(wait.thread.index)

@@ -17,8 +17,11 @@ _FLAGS, _BASE_SIZE, _FLAGS2, _RID16, _VIRTUALS, _PARENT, _MODULE, _AUXILIARY, _C
 )  # fmt: skip
 SIZE = 0x40
 """sizeof(MethodTable); the vtable follows."""
-_CLASS_TABLE, _FIELD_LIST, _RANK = 0x10, 0x18, 0x48
-"""EEClass: back pointer, FieldDesc list; ArrayClass: rank."""
+_CLASS_TABLE, _FIELD_LIST = 0x10, 0x18
+"""EEClass: back pointer, FieldDesc list."""
+_VECTOR_BASE, _BOUNDS = 0x18, 8
+"""BaseSize of an array without bounds (header, method table, length), and what each dimension adds: length and lower bound, 4
+bytes each (array.cpp, CreateArrayMethodTable)."""
 _COMPONENTS, _ARRAY_MASK, _ARRAY, _VECTOR = 0x80000000, 0xC0000, 0x80000, 0x20000
 _GENERIC_MASK, _INSTANTIATED, _SHARED, _DEFINITION = 0x30, 0x10, 0x20, 0x30
 _CATEGORY, _VALUE_TYPE, _NULLABLE, _PRIMITIVE, _TRUE_PRIMITIVE = 0xF0000, 0x40000, 0x50000, 0x60000, 0x70000
@@ -140,8 +143,9 @@ class TypeTable:
         return self.words.pointer(self.eeclass(address) + _FIELD_LIST, "the type's FieldDescs")
 
     def rank(self, address: int) -> int:
-        """Dimensions of an array type."""
-        return 1 if self.table(address).is_vector else self.words.u8(self.eeclass(address) + _RANK, "the array's class")
+        """Dimensions of an array type, by what its objects' bounds take: the class keeps them in another place in each version."""
+        table = self.table(address)
+        return 1 if table.is_vector else (table.base_size - _VECTOR_BASE) // _BOUNDS
 
     def rid(self, address: int) -> int:
         """The TypeDef's row number; 0 for arrays."""
