@@ -163,6 +163,17 @@ def test_an_lldb_that_does_not_find_its_python_is_given_the_variable() -> None:
     assert next((f.state, f.text) for f in said if f.subject == "lldb session") == ("note", start)
 
 
+def test_set_up_takes_an_lldb_whose_module_does_not_lead_to_its_library(tmp_path: Path) -> None:
+    """Debian's 19 without its development package; no other lldb's module may answer for it."""
+    lines = (ROOT / "scripts" / "bootstrap").read_text(encoding="utf-8").split('\ncase "$MODE" in\n', 1)
+    script = lines[0].replace('cd "$(dirname "$0")/.."', "") + '\nlldb_candidates() { echo "$ONE"; }\nlldb_python\n'
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ONE": program(19)}
+    done = subprocess.run(
+        ["/bin/bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split()[:1] == ["good"], done.stderr
+
+
 def test_the_name_that_exists_is_named(tmp_path: Path) -> None:
     """The packages lldb-NN bring no `lldb`: what to type is `lldb-NN`, or the path where PATH leads to neither."""
     found = discover()

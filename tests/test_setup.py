@@ -48,6 +48,9 @@ def test_no_package_is_ever_removed_for_another(tmp_path: Path, tools: Path) -> 
     asked = (tmp_path / "asked").read_text().splitlines()
     installs = [line for line in asked if " install " in f" {line} " and " -s " not in f" {line} "]
     assert any("lldb-22" in line for line in installs) and any("chromium" in line for line in installs)
+    assert all("python3" in line.split() for line in installs if "lldb-" in line), (
+        "Debian's 19 asks for its library only"
+    )
     assert [line for line in installs if "--no-remove" not in line.split()] == []
     assert [line for line in asked if {"remove", "purge", "autoremove"} & set(line.split())] == []
 
