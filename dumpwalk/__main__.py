@@ -7,7 +7,12 @@ signal module itself brings in enum, which takes longer than all the rest of thi
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
+import gc
 import os
+
+gc.set_threshold(100_000, 20, 20)
+"""Objects made before garbage is looked for; with 700, as Python has it, a tenth of the command line's time went into looking
+through what imports and reports made, all of which stays."""
 
 
 def _stop(number: int, frame: object) -> None:

@@ -61,7 +61,7 @@ def test_help_lists_every_subcommand_and_describes_each() -> None:
 
 def test_lldb_init_line_of_an_installed_package(tmp_path: Path) -> None:
     """Beside its packages, in a folder with a space in its name: then the plain import is enough."""
-    from dumpwalk.debugger.other_python import DEPENDENCIES, dependency_dirs
+    from dumpwalk.debugger.own_folders import DEPENDENCIES, dependency_dirs
 
     site = tmp_path / "site packages"
     site.mkdir()

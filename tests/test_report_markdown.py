@@ -14,7 +14,7 @@ from typing import List, Optional, Tuple
 
 import pytest
 
-from dumpwalk.report import known_issue, markdown, summary, text
+from dumpwalk.report import exit_codes, known_issue, markdown, summary, text
 from dumpwalk.report.markdown_escape import code, fence, prose, table
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.section import markdown_parts
@@ -412,12 +412,12 @@ def test_summary_stays_within_the_budget(budget: int, cores: int) -> None:
 
 def test_exit_code_of_several() -> None:
     hang, healthy, damage = hang_self(), SAMPLES["healthy"](), SAMPLES["damage"]()
-    assert summary.exit_code([healthy, hang]) == 10
-    assert summary.exit_code([healthy, damage]) == 11
-    assert summary.exit_code([healthy, FAILED]) == 12
-    assert summary.exit_code([damage, FAILED]) == 11
-    assert summary.exit_code([healthy, healthy]) == 0
-    assert summary.exit_code([FAILED, FAILED]) == 1
+    assert exit_codes.exit_code([healthy, hang]) == 10
+    assert exit_codes.exit_code([healthy, damage]) == 11
+    assert exit_codes.exit_code([healthy, FAILED]) == 12
+    assert exit_codes.exit_code([damage, FAILED]) == 11
+    assert exit_codes.exit_code([healthy, healthy]) == 0
+    assert exit_codes.exit_code([FAILED, FAILED]) == 1
 
 
 def test_the_documentation_states_the_order_of_dropping() -> None:

@@ -168,7 +168,7 @@ def stopped_when(condition: Callable[[str], bool], number: int, *arguments: obje
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("module", ["dumpwalk.front", "click.core", "dumpwalk.front.cli", "dumpwalk.report.text"])
+@pytest.mark.parametrize("module", ["dumpwalk.front", "click.core", "dumpwalk.front.cli", "dumpwalk.report.text_page"])
 def test_a_stop_while_it_starts_is_one_sentence(module: str, number: int) -> None:
     """The last of the modules is what rendering imports while the child works."""
     code, words = stopped_when(

@@ -5,7 +5,6 @@ All of it runs programs, so discovery comes here only where no lldb fits the int
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,10 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from dumpwalk.dataclass import dataclass
 from dumpwalk.debugger.found_lldb import LIBRARY_VARIABLE, MODULE_VARIABLE, Discovery
-
-DEPENDENCIES = ("click", "elftools", "tabulate", "networkx", "jinja2", "markupsafe", "six")
-"""What dumpwalk and lldb import at run time, and what those import: all work as pure Python, so one folder serves any
-minor. six: lldb's own module imports it up to version 15."""
+from dumpwalk.debugger.own_folders import dependency_dirs, package_parent
 
 WORKER_NEEDS = ("elftools", "networkx")
 """What the analysing process imports; the command line's own packages stay with the Python it was started with."""
@@ -157,26 +153,6 @@ def ask_lldb(binary: str, environ: Mapping[str, str], until: Optional[float] = N
     if isinstance(executable, str) and os.access(executable, os.X_OK):
         return LldbAnswer(executable, directory)
     return LldbAnswer(None, directory)
-
-
-def package_parent() -> str:
-    """The folder that holds the dumpwalk package."""
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def dependency_dirs() -> List[str]:
-    """The folders that hold dumpwalk's dependencies in this interpreter, each once."""
-    found: List[str] = []
-    for name in DEPENDENCIES:
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.origin:
-            continue
-        folder = os.path.dirname(spec.origin)
-        if spec.submodule_search_locations:
-            folder = os.path.dirname(folder)
-        if folder not in found:
-            found.append(folder)
-    return found
 
 
 def probe(

@@ -6,7 +6,7 @@ import json
 from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.core.visible import visible
-from dumpwalk.report import several, summary, text
+from dumpwalk.report import exit_codes, several, text
 from dumpwalk.report.json_format import from_dict
 from dumpwalk.report.model import FailedCore, Report
 from dumpwalk.report.names import plural
@@ -34,7 +34,7 @@ def exit_code(done: Sequence[Done]) -> int:
     found = {codes.get(one.status, 12) for one in done}
     if done and all(one.key is None for one in done):
         return 1
-    return next((code for code in summary.RANK if code in found), 0)
+    return next((code for code in exit_codes.RANK if code in found), 0)
 
 
 def reports(store: Store, rows: Sequence[Tuple[str, str, int]]) -> Dict[str, Report]:

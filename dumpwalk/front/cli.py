@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import os
@@ -73,6 +72,8 @@ class Program(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
+            import difflib
+
             near = difflib.get_close_matches(args[0], commands.names(), 1)
             hint = f"did you mean `dumpwalk {near[0]}`?" if near else "`dumpwalk --help` lists them."
             return ctx.fail(f"{args[0]} is no command of dumpwalk and no file that is there; {hint}")

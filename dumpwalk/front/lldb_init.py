@@ -51,7 +51,7 @@ def _handle(debugger: Any, command: str) -> bool:
 def init_line() -> str:
     """The line for ~/.lldbinit. Where dumpwalk's packages are not beside it (an editable installation), the line tells
     lldb's Python where they are."""
-    from dumpwalk.debugger.other_python import dependency_dirs, package_parent
+    from dumpwalk.debugger.own_folders import dependency_dirs, package_parent
 
     if os.path.isfile(package_parent()):  # one zip, which lldb's own import does not open
         return (

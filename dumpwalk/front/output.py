@@ -8,6 +8,7 @@ from typing import List, Sequence, Tuple, Union
 
 from dumpwalk.errors import BadOutput, Usage
 from dumpwalk.front.terminal import FILE_WIDTH as FILE_WIDTH
+from dumpwalk.report import json_format
 from dumpwalk.report.model import FailedCore, Report
 
 Outcome = Union[Report, FailedCore]
@@ -55,13 +56,9 @@ def _same(one: str, other: str) -> bool:
 
 def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int, short: bool = False) -> str:
     """All outcomes in one format; `short` leaves the proof out of the text. Graph formats take one core only (Usage)."""
-    from dumpwalk.report import summary
-
     single = outcomes[0] if len(outcomes) == 1 and isinstance(outcomes[0], Report) else None
     if kind == "json":
-        from dumpwalk.report.json_format import dumps
-
-        return dumps(outcomes[0] if len(outcomes) == 1 else list(outcomes))
+        return json_format.dumps(outcomes[0] if len(outcomes) == 1 else list(outcomes))
     if kind == "junit":
         from dumpwalk.report import junit
 
@@ -77,22 +74,35 @@ def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_
 
         return drawing.mermaid(single) if kind == "mermaid" else drawing.dot(single)
     if kind == "markdown":
-        from dumpwalk.report import markdown
+        if single is not None:
+            from dumpwalk.report import markdown
 
-        return markdown.render(single, max_bytes) if single else summary.render_markdown(list(outcomes), max_bytes)
+            return markdown.render(single, max_bytes)
+        from dumpwalk.report import summary
+
+        return summary.render_markdown(list(outcomes), max_bytes)
     from dumpwalk.report import text
 
     if single and short:
         return text.render_short(single, width, color)
     if single is not None:
         return text.render(single, width, color)
+    from dumpwalk.report import summary
+
     return summary.render_text(list(outcomes), width, color, text.render_short if short else text.render)
 
 
-def prepare(kind: str) -> None:
-    """Import what `render` will need, while children work."""
-    for module in ("dumpwalk.report.summary", *([_RENDERERS[kind]] if kind in _RENDERERS else [])):
-        importlib.import_module(module)
+def prepare(kind: str, several: bool) -> None:
+    """Import and make what will be needed to read the reports and to draw them, while children work."""
+    json_format.prepare()
+    if several:
+        importlib.import_module("dumpwalk.report.summary")
+    if kind in _RENDERERS:
+        importlib.import_module(_RENDERERS[kind])
+    if kind == "text":
+        from dumpwalk.report.section import text_parts
+
+        text_parts()
 
 
 def write(file: str, content: str) -> None:

@@ -83,7 +83,7 @@ def _report(
     for kind in (options["kind"], *(kind for _, kind in targets)):
         if kind in GRAPHS and len(cores) > 1:
             raise Usage(f"The {kind} format draws the graph of one core.")
-    outcomes = place.outcomes(options, lambda: output.prepare(options["kind"]))
+    outcomes = place.outcomes(options, lambda: output.prepare(options["kind"], len(cores) > 1))
     if options.get("store"):
         from dumpwalk.front import knowing
 
@@ -150,8 +150,8 @@ def _reports(outcomes: Sequence[Outcome]) -> List[Report]:
 
 
 def _exit_code(outcomes: Sequence[Outcome], options: Options) -> int:
+    from dumpwalk.report.exit_codes import exit_code
     from dumpwalk.report.model import FailedCore
-    from dumpwalk.report.summary import exit_code
 
     if all(isinstance(o, FailedCore) for o in outcomes):
         return int(outcomes[0].exit_code) if len(outcomes) == 1 and isinstance(outcomes[0], FailedCore) else 1

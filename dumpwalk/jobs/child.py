@@ -65,7 +65,8 @@ class Child:
         """Bytes of memory that it had at most."""
 
     def step(self, readable: bool) -> Optional[End]:
-        """Take what there is to read; how the child ended, or None while it works."""
+        """Take what there is to read; how the child ended, or None while it works. One that ended is killed; `kill` waits until
+        it is gone, which takes some 10 ms where lldb has much memory."""
         if readable:
             data = os.read(self.reader, _BLOCK)
             if not data:
@@ -84,6 +85,12 @@ class Child:
 
     def kill(self) -> None:
         """End it for certain, and release what belongs to it. May be called again."""
+        self._end_it()
+        if not self._gone:
+            self._gone = True  # one that hangs in the kernel is waited for once
+            self._reap()
+
+    def _end_it(self) -> None:
         if self.reader < 0:
             return
         os.close(self.reader)
@@ -93,7 +100,6 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            self._reap()
 
     def _take(self, data: bytes) -> None:
         *whole, rest = data.split(b"\n")
@@ -119,7 +125,7 @@ class Child:
             self._end = End(self.phase, answer) if kind == "r" else End(self.phase, None, answer)
 
     def _finish(self, end: End) -> End:
-        self.kill()
+        self._end_it()
         return end
 
     def _ended_by_itself(self) -> End:
@@ -218,7 +224,8 @@ def _fork(job: Job, discovery: Optional[Discovery], reader: int, writer: int) ->
 
 def _spawn(job: Job, discovery: Optional[Discovery], writer: int) -> int:
     """A child under an interpreter of its own, its job in the environment."""
-    from dumpwalk.debugger.other_python import command_for, dependency_dirs
+    from dumpwalk.debugger.other_python import command_for
+    from dumpwalk.debugger.own_folders import dependency_dirs
     from dumpwalk.jobs import worker
 
     argv, environment = command_for(discovery or _NO_LLDB)

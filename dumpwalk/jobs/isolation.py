@@ -50,8 +50,13 @@ def analyze_all(
 
     Raises NoLldb when the lldb that was asked for cannot be used, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    tasks = [_task(path, options) for path in paths]
-    return [outcome_of(wire) for wire in run_all(tasks, timeout, progress, meanwhile)]
+    outcomes: Dict[int, Outcome] = {}
+
+    def finished(position: int, wire: Wire) -> None:
+        outcomes[position] = outcome_of(wire)
+
+    run_each([_task(path, options) for path in paths], timeout, finished, progress, meanwhile)
+    return [outcomes[position] for position in range(len(paths))]
 
 
 def analyze_process(
@@ -266,13 +271,17 @@ class _Batch:
     def _ended(self, core: _Core, end: End) -> None:
         wire = end.report if end.error is None else {"path": core.task.path, **end.error}
         if wire is None and core.with_lldb:
+            core.child.kill()
             core.why = f'the analysis with lldb {end.problem} in the phase "{end.phase}"'
             left = self._timeout - self._tidying - (time.monotonic() - core.started)
             if left > 0 and self._go_on_without(core, left):
                 return
-        self._running.remove(core)
-        core.cleanup.close()
-        self._finished(core.position, wire if wire is not None else self._failure(core, end))
+        try:  # the kernel takes the child's memory down meanwhile
+            self._finished(core.position, wire if wire is not None else self._failure(core, end))
+        finally:
+            core.child.kill()
+            core.cleanup.close()
+            self._running.remove(core)
 
     def _go_on_without(self, core: _Core, seconds: float) -> bool:
         """A second child, without lldb; False when none can be started."""

@@ -22,7 +22,7 @@ from dumpwalk import limits
 from dumpwalk.analysis.budget import Alarm
 from dumpwalk.debugger.discovery import Discovery, import_lldb
 from dumpwalk.debugger.open import opened
-from dumpwalk.debugger.other_python import package_parent
+from dumpwalk.debugger.own_folders import package_parent
 from dumpwalk.engine.run import Options, analyze_core
 from dumpwalk.errors import DebuggerFailed, DumpwalkError
 from dumpwalk.evidence.wanted import Wanted

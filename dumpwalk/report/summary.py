@@ -14,8 +14,6 @@ from dumpwalk.report.names import count, plural
 from dumpwalk.report.several import Entry, Told
 from dumpwalk.report.text_page import Page, shorten
 
-RANK = (10, 11, 12, 0)
-"""Exit codes, the most telling first; a core that could not be analysed counts as 12."""
 TABLE_ROWS = 200
 LEAST_BYTES = 1_500
 """Of a report in Markdown: where not all get that much, the first ones do and the others are left out."""
@@ -23,14 +21,6 @@ NOTE_BYTES = 80
 """Kept for the line that says how many reports were left out."""
 NAMED = 20
 """Cores that are named of those that show the same as another."""
-
-
-def exit_code(entries: Sequence[Entry]) -> int:
-    """The highest-ranking of the cores' codes; 1 where none could be analysed."""
-    codes = {entry.verdict.exit_code if isinstance(entry, Report) else 12 for entry in entries}
-    if not any(isinstance(entry, Report) for entry in entries):
-        return 1
-    return next((code for code in RANK if code in codes), 0)
 
 
 def _row(entry: Entry) -> Tuple[str, str, str, str]:
