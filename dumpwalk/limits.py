@@ -295,7 +295,7 @@ STUB_MANAGERS = 100_000
 STUB_RANGE_BLOCKS = 65_536
 """Blocks of ten ranges read of one manager's list; each range is 64 KiB of cache entries or more."""
 HEAP_BYTES = 64 << 30
-"""Memory searched for tasks, or for words that refer to an object. A GB takes half a second; holes of sparse files are free."""
+"""Memory searched for tasks, or for words that refer to an object. A GB takes 0.4 s; holes of sparse files are free."""
 
 HEAP_TASKS = 4_000_000
 """Tasks of the heap that wait to be completed; each takes about 100 bytes here while they are counted."""
@@ -322,10 +322,13 @@ OBJECT_SEARCH_BYTES = 1 << 20
 """How far before a word of the heap its object's beginning is looked for: longer arrays are told as not found."""
 
 REFERRER_LEVELS = 6
-"""Times that the objects which lead to a chain's end are followed one step further; each is one pass over memory."""
+"""Times that the objects which lead to a chain's end are followed one step further; each is one round over memory at most."""
 
 REFERRERS = 64
 """Objects that lead to a chain's end in one step: where there are more, somebody surely can reach it, and nothing is claimed."""
+
+REFERRER_WORDS = 65_536
+"""Words kept that name one object: a chain's end is named by each of the methods that wait for it."""
 
 HOLDERS = 8
 """Roots that lead to a chain's end, of which the report has any use."""
@@ -334,4 +337,4 @@ CHAIN_GROUPS = 2000
 """Chains of awaiting methods that differ from each other which the report lists; the most frequent come first."""
 
 ENDS_SEARCHED = 16
-"""Ends of chains of which all memory is searched for who leads to them, in up to REFERRER_LEVELS passes for all of them."""
+"""Ends of chains of which all memory is searched for who leads to them, in up to REFERRER_LEVELS rounds for all of them."""

@@ -14,9 +14,10 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.coreclr.tasks.chain import EndKind
 from dumpwalk.coreclr.tasks.ends import end_of
-from dumpwalk.coreclr.tasks.heap import UNKNOWN_STATE, Kind, TaskTable
+from dumpwalk.coreclr.tasks.heap import Kind, TaskTable
 from dumpwalk.coreclr.tasks.links import Links
 from dumpwalk.coreclr.tasks.machine import RUNNING, Machines, is_box, number_of_await
+from dumpwalk.coreclr.tasks.machine_columns import UNKNOWN_STATE
 from dumpwalk.coreclr.tasks.task import Tasks, method_of, short_type
 from dumpwalk.dataclass import dataclass
 
@@ -94,6 +95,7 @@ class _Counting:
         self._path_of = array("i", b"\xff" * (4 * len(table)))
         self._several: Dict[int, Counter] = {}
         """Paths of a row that several go on after, or that is below one."""
+        self._promises: Dict[int, Words] = {}
         self._looked = 0
 
     def _label(self, row: int) -> int:
@@ -127,26 +129,46 @@ class _Counting:
         return number
 
     def follow(self) -> None:
-        """Gives each row its path from the top."""
-        path_of, above, forks, step = self._path_of, self._links.above, self._links.forks, self._step
-        for row in range(len(path_of)):
+        """Gives each row its path from the top.
+
+        From the last row down: the task that a method awaits was mostly made before that method's own.
+        """
+        path_of, above, forks, waited = self._path_of, self._links.above, self._links.forks, self._waited
+        kind_of, states = self._table.kind_of, self._table.states
+        steps: Dict[int, int] = {}
+        """Path by the one above, kind and state."""
+        for row in range(len(path_of) - 1, -1, -1):
             if path_of[row] != -1:
                 continue
-            climb: List[int] = []
-            at = row
-            while at >= 0 and path_of[at] == -1 and at not in forks and len(climb) < limits.CHAIN_DEEP:
-                path_of[at] = -2  # on the way: met again, it closes a circle
-                climb.append(at)
-                at = above[at]
-            before = path_of[at] if at >= 0 else -1
-            if before >= 0 or at < 0 or before == -2:
-                before = max(before, -1)
-                for one in reversed(climb):
-                    path_of[one] = before = step(before, one)
+            up = above[row]
+            before = path_of[up] if up >= 0 else -1
+            if (before < 0 and (up >= 0 or row in waited)) or row in forks:
+                self._climb(row)
                 continue
-            for one in climb:
-                path_of[one] = -1
-            self._follow_forks(row)
+            key = (before + 1) << 32 | kind_of[row] << 16 | states[row] & 0xFFFF
+            number = steps.get(key)
+            if number is None:
+                number = steps[key] = self._step(before, row)
+            path_of[row] = number
+
+    def _climb(self, row: int) -> None:
+        """The same where what is above has no path yet."""
+        path_of, above, forks = self._path_of, self._links.above, self._links.forks
+        climb: List[int] = []
+        at = row
+        while at >= 0 and path_of[at] == -1 and at not in forks and len(climb) < limits.CHAIN_DEEP:
+            path_of[at] = -2  # on the way: met again, it closes a circle
+            climb.append(at)
+            at = above[at]
+        before = path_of[at] if at >= 0 else -1
+        if before >= 0 or at < 0 or before == -2:
+            before = max(before, -1)
+            for one in reversed(climb):
+                path_of[one] = before = self._step(before, one)
+            return
+        for one in climb:
+            path_of[one] = -1
+        self._follow_forks(row)
 
     def _follow_forks(self, row: int) -> None:
         """The same where several go on after the row, or after one above it."""
@@ -181,37 +203,46 @@ class _Counting:
         """Counts by (path of the last method, end, in words), an example of each, and promises that nothing awaits."""
         counts: Counter = Counter()
         examples: Dict[Tuple[int, EndKind, str], int] = {}
-        alone, kinds, above, forks = 0, self._table.kinds, self._links.above, self._links.forks
-        by_kind: Dict[int, Words] = {}
-        path_of = self._path_of
-        for hit in re.finditer(b"\1", self._links.ended):
+        alone, kinds, kind_of, addresses = 0, self._table.kinds, self._table.kind_of, self._table.addresses
+        above, forks, path_of = self._links.above, self._links.forks, self._path_of
+        plain = [not kind.definition.endswith(_SOURCE_AS_TASK) for kind in kinds]
+        alike: Dict[int, List[int]] = {}
+        """How many promises of one kind below one path there are, and one of them: all of these end alike."""
+        for hit in re.finditer(b"\1", bytes(self._links.ended)):
             row = hit.start()
-            number, address = self._table.kind_of[row], self._table.addresses[row]
-            if kinds[number].plan is None:
-                if above[row] < 0:
-                    alone += 1
-                    continue
-                found = by_kind.get(number)
-                if found is None:
-                    found = self._words(address)
-                    if not kinds[number].definition.endswith(_SOURCE_AS_TASK):
-                        by_kind[number] = found
-                up = above[row]
-                if path_of[up] >= 0 and row not in forks:
-                    key = (path_of[up], *found)
-                    counts[key] += 1
-                    examples.setdefault(key, address)
-                    continue
-                paths = self._counted(forks.get(row) or [up])
+            number, up = kind_of[row], above[row]
+            if kinds[number].plan is not None:
+                end, paths = self._end_of_method(row), self._counted([row])
+            elif up < 0:
+                alone += 1
+                continue
+            elif plain[number] and path_of[up] >= 0 and row not in forks:
+                same = alike.get(path_of[up] << 16 | number)
+                if same is None:
+                    alike[path_of[up] << 16 | number] = [1, row]
+                else:
+                    same[0] += 1
+                continue
             else:
-                end = self._end_of_method(row)
-                if end is None:
-                    continue
-                found, paths = end, self._counted([row])
-            for path, count in paths.items():
-                counts[(path, *found)] += count
-                examples.setdefault((path, *found), address)
+                end, paths = self._promise(row), self._counted(forks.get(row) or [up])
+            if end is not None:
+                for path, count in paths.items():
+                    counts[(path, *end)] += count
+                    examples.setdefault((path, *end), addresses[row])
+        for key, (count, row) in alike.items():
+            told = (key >> 16, *self._promise(row))
+            counts[told] += count
+            examples.setdefault(told, addresses[row])
         return counts, examples, alone
+
+    def _promise(self, row: int) -> Words:
+        """What a promise is; those of one kind are the same, but for what stands for something else."""
+        number, address = self._table.kind_of[row], self._table.addresses[row]
+        if self._table.kinds[number].definition.endswith(_SOURCE_AS_TASK):
+            return self._words(address)
+        if number not in self._promises:
+            self._promises[number] = self._words(address)
+        return self._promises[number]
 
     def _words(self, obj: int) -> Words:
         definition = self._tasks.view.definition_of(obj)

@@ -9,22 +9,25 @@ Sources: Task.cs (TASK_STATE_*, InternalTaskOptions), the same in 3.1 to 10.
 
 from __future__ import annotations
 
-import re
 import struct
 from array import array
 from bisect import bisect_left
 from dataclasses import field
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from functools import partial
+from itertools import repeat
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, filled_runs, for_search
+from dumpwalk.core.word_sieve import BytePlane
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.tasks.machine import MachinePlan, Machines
+from dumpwalk.coreclr.tasks.machine_columns import UNKNOWN_STATE, MachineColumns, is_address, small
 from dumpwalk.coreclr.tasks.task import TASK, Tasks
 from dumpwalk.coreclr.words import NotRead
 from dumpwalk.dataclass import dataclass
 
-_WAITING = re.compile(bytes(b"[%s]" % bytes(b for b in range(0x80) if b & 0x0B == 0x02)))
+_WAITING = BytePlane(7, [b for b in range(0x80) if b & 0x0B == 0x02])
 """The highest byte of the flags: WAITINGFORACTIVATION, perhaps marks of 0x74, neither RAN_TO_COMPLETION nor what is unused."""
 _DONE = 0x1600000
 _PROMISE = 0x600
@@ -34,7 +37,8 @@ _MARGIN = 1 << 12
 _WORD = struct.Struct("<Q")
 _MARKS = 7
 _HIGHEST = 1 << 47
-UNKNOWN_STATE = -128
+_NONE, _UNSEEN = -1, -2
+"""In place of the number of a kind: of what is no task, and of what was not looked at yet."""
 _FIELDS = ("m_stateFlags", "m_continuationObject")
 _LIST = "System.Collections.Generic.List`1"
 
@@ -163,98 +167,62 @@ class _Scan:
         self._view, self._machines, self._table = view, machines, table
         self._flags, self._continuation = flags, continuation
         self._known: Dict[int, int] = {}
-        """Method table to the kind's number, -1 for what is no task."""
-        self._forms: List[_Form] = []
+        """Method table to the kind's number, _NONE for what is no task."""
+        self._columns = MachineColumns()
 
     def run(self, memory: Memory, start: int, end: int) -> None:
-        table, known, forms = self._table, self._known, self._forms
-        to_flags = self._flags
-        add_address, add_continuation = table.addresses.append, table.continuations.append
-        add_awaited, add_kind, add_state = table.awaited.append, table.kind_of.append, table.states.append
-        lead, word = to_flags + 4 & ~7, _WORD.unpack_from
-        for base, data, first, last in chunks(memory, start, end, lead, _MARGIN):
-            for hit in _WAITING.finditer(data[7::8], first // 8, (last + 7) // 8):
-                at = 8 * hit.start() + 4 - to_flags
-                if at < 0:
-                    continue
-                flags = data[at + to_flags + 1] << 8 | data[at + to_flags + 2] << 16
-                if not flags & _PROMISE or flags & _DONE:
-                    continue
-                (method_table,) = word(data, at)
-                number = known.get(method_table)
-                if number is None:
-                    number = known[method_table] = self._kind(method_table & ~_MARKS, base + at)
-                if number < 0:
-                    continue
-                read, size, state_at, awaiters = forms[number]
-                if read is not None and at + size <= len(data):
-                    values = read(data, at)
-                    continuation, state, named = values[0], UNKNOWN_STATE, 0
-                    if state_at:
-                        state = values[state_at]
-                        if not UNKNOWN_STATE < state < 0x7FFF:
-                            state = UNKNOWN_STATE
-                        for index in awaiters:
-                            if values[index] and not values[index] & _MARKS and values[index] < _HIGHEST:
-                                named = values[index]
-                                break
-                else:
-                    (continuation,) = word(data, at + self._continuation)
-                    plan = table.kinds[number].plan
-                    state, named = self._apart(plan, base + at) if plan is not None else (UNKNOWN_STATE, 0)
-                add_address(base + at)
-                add_continuation(continuation)
-                add_awaited(named)
-                add_kind(number)
-                add_state(state)
+        """A column of a piece of memory at a time, and not one task after the other: a million of them are few steps each."""
+        table, kind_of = self._table, self._known.get
+        shift, continuation = self._flags - 4, self._continuation
+        promise, done = _PROMISE << 32, _DONE << 32
+        for base, data, first, last in chunks(memory, start, end, shift, _MARGIN):
+            bare = memoryview(data)[: len(data) & ~7]
+            words, room = bare.cast("Q"), len(bare) - 8 - continuation
+            found = [
+                at - shift
+                for at in _WAITING.hits(data, first, min(last, len(bare)))
+                if (word := words[at >> 3]) & promise and not word & done and 0 <= at - shift <= room
+            ]
+            method_tables = [words[at >> 3] for at in found]
+            kinds = list(map(kind_of, method_tables, repeat(_UNSEEN)))
+            if _UNSEEN in kinds:
+                for at, method_table in zip(found, method_tables):
+                    if method_table not in self._known:
+                        self._known[method_table] = self._kind(method_table & ~_MARKS, base + at)
+                kinds = list(map(kind_of, method_tables, repeat(_UNSEEN)))
+            if _NONE in kinds:
+                found = [at for at, kind in zip(found, kinds) if kind >= 0]
+                kinds = [kind for kind in kinds if kind >= 0]
+            states, awaited = self._columns.read(bare, found, kinds, partial(self._apart, base))
+            table.addresses.extend([base + at for at in found])
+            table.continuations.extend([words[at + continuation >> 3] for at in found])
+            table.kind_of.extend(kinds)
+            table.states.extend(states)
+            table.awaited.extend(awaited)
+            if len(table) >= limits.HEAP_TASKS:
+                return
 
-    def _apart(self, plan: MachinePlan, obj: int) -> Tuple[int, int]:
-        """The same of a machine that is an object of its own, or reaches beyond the bytes at hand."""
-        words = self._view.words
+    def _apart(self, base: int, plan: MachinePlan, at: int) -> Tuple[int, int]:
+        """The state of a machine, and what it awaits first, that is an object of its own or reaches beyond the bytes at hand."""
+        words, obj = self._view.words, base + at
         try:
-            at = obj if plan.inside is None else words.u64(obj + plan.inside)
-            state = words.i32(at + plan.state)
-            named = (words.u64(at + offset) for offset in plan.awaiters)
-            return _small(state), next((n for n in named if n and n & _MARKS == 0 and n < _HIGHEST), 0)
+            machine = obj if plan.inside is None else words.u64(obj + plan.inside)
+            state = words.i32(machine + plan.state)
+            named = (words.u64(machine + offset) for offset in plan.awaiters)
+            return small(state), next((n for n in named if is_address(n)), 0)
         except NotRead:
             return UNKNOWN_STATE, 0
 
     def _kind(self, method_table: int, obj: int) -> int:
         view, table = self._view, self._table
         if not 0x10000 < method_table < _HIGHEST or len(table.kinds) >= limits.TASK_TYPES:
-            return -1
+            return _NONE
         if view.is_a(method_table, TASK) is not True:
-            return -1
+            return _NONE
         definition, name = view.definition_of(obj), view.type_name(method_table)
         if not isinstance(definition, str) or not isinstance(name, str):
-            return -1
+            return _NONE
         plan = self._machines.plan(method_table, obj)
         table.kinds.append(Kind(method_table, definition, name, plan))
-        self._forms.append(_form(plan, self._continuation))
+        self._columns.add(plan)
         return len(table.kinds) - 1
-
-
-_Form = Tuple[Optional[Callable[[bytes, int], Tuple[int, ...]]], int, int, Tuple[int, ...]]
-"""How to read all that is wanted of an object at once: what reads it from bytes and a place (None where it lies apart), how many
-bytes it takes, and which of its values are the machine's state (0: none) and awaiters; the first is the continuation."""
-
-
-def _form(plan: Optional[MachinePlan], continuation: int) -> _Form:
-    parts = [(continuation, "Q")]
-    if plan is not None:
-        if plan.inside is not None or plan.state <= continuation:
-            return None, 0, 0, ()
-        parts += sorted([(plan.state, "i"), *((offset, "Q") for offset in plan.awaiters)])
-    text, at = "<", 0
-    for offset, letter in parts:
-        if offset < at:
-            return None, 0, 0, ()  # parts that overlap are no machine's
-        text += f"{offset - at}x{letter}"
-        at = offset + (4 if letter == "i" else 8)
-    letters = [letter for _, letter in parts]
-    awaiters = tuple(i for i in range(1, len(letters)) if letters[i] == "Q")
-    return struct.Struct(text).unpack_from, at, letters.index("i") if "i" in letters else 0, awaiters
-
-
-def _small(state: Optional[int]) -> int:
-    return state if state is not None and UNKNOWN_STATE < state < 0x7FFF else UNKNOWN_STATE

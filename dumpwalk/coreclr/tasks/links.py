@@ -6,8 +6,10 @@ task. What the collector has moved or freed shows itself there, and is left out.
 
 from __future__ import annotations
 
+import re
 import struct
 from array import array
+from itertools import repeat
 from typing import Dict, List, Optional
 
 from dumpwalk import limits
@@ -27,8 +29,8 @@ class Links:
 
     def __init__(self, tasks: Tasks, machines: Machines, table: TaskTable) -> None:
         self._tasks, self._machines, self.table = tasks, machines, table
-        self.index: Dict[int, int] = {address: row for row, address in enumerate(table.addresses)}
-        self.above = array("i", bytes(4 * len(table)))
+        self.index: Dict[int, int] = dict(zip(table.addresses, range(len(table))))
+        self.above = array("i", map(self.index.get, table.continuations, repeat(OTHER)))
         self.forks: Dict[int, List[int]] = {}
         self.ended = bytearray(b"\1") * len(table)
         self._slowly = 0
@@ -37,20 +39,18 @@ class Links:
         self._join_iterators()
 
     def _link(self) -> None:
-        table, index, above, ended = self.table, self.index, self.above, self.ended
-        awaited, kinds, kind_of, addresses = table.awaited, table.kinds, table.kind_of, table.addresses
-        for row, continuation in enumerate(table.continuations):
-            if not continuation:
-                above[row] = NOBODY
-                continue
-            up = index.get(continuation)
-            if up is None:
-                up = self._other(row, continuation)
-            elif kinds[kind_of[up]].plan is not None and awaited[up] != addresses[row]:
-                up = NOBODY  # moved or freed: the method awaits something else
-            above[row] = up
+        table, above, ended = self.table, self.above, self.ended
+        awaited, kinds, kind_of = table.awaited, table.kinds, table.kind_of
+        for row, (up, address) in enumerate(zip(above, table.addresses)):
             if up >= 0:
-                ended[up] = 0
+                if awaited[up] == address or kinds[kind_of[up]].plan is None:
+                    ended[up] = 0
+                else:
+                    above[row] = NOBODY  # moved or freed: the method awaits something else
+            elif table.continuations[row]:
+                above[row] = self._other(row, table.continuations[row])
+            else:
+                above[row] = NOBODY
 
     def _other(self, row: int, continuation: int) -> int:
         """The continuation is a list of several, or a delegate or wrapper of one."""
@@ -95,8 +95,10 @@ class Links:
     def _join_iterators(self) -> None:
         """Methods that await an asynchronous iterator are above that iterator's own box."""
         table = self.table
-        for row, value in enumerate(table.awaited):
-            if value and self.ended[row] and value not in self.index:
+        for hit in re.finditer(b"\1", bytes(self.ended)):
+            row = hit.start()
+            value = table.awaited[row]
+            if value and value not in self.index:
                 below = self._rows_by_machine().get(value)
                 if below is not None and self.above[below] == NOBODY:
                     self.above[below], self.ended[row] = row, 0

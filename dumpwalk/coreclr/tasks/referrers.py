@@ -8,22 +8,21 @@ those: they go on only afterwards. Every doubt counts as a root: a claim that no
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import field
-from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from dumpwalk import limits
-from dumpwalk.core.memory import Memory, is_captured, read_u64
+from dumpwalk.core.memory import is_captured
 from dumpwalk.core.process import Thread
-from dumpwalk.core.word_sieve import WordSieve
 from dumpwalk.coreclr.locks.surroundings import Surroundings
-from dumpwalk.coreclr.tasks.heap import chunks, writable_runs
+from dumpwalk.coreclr.tasks.heap import writable_runs
+from dumpwalk.coreclr.tasks.sweep import Sweep
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.types.containing import Containing
 from dumpwalk.dataclass import dataclass
 
-_PLANES = (2, 1, 3)
-"""Bits 16 to 23 tell objects apart that are far from each other."""
 _CALLBACK = "System.Threading.CancellationTokenSource+CallbackNode"
 
 
@@ -74,78 +73,52 @@ class Referrers:
         self._memory = around.process.memory
         self._containing = Containing(self._memory, around.view, bounds or (0, 0))
         self._tasks = Tasks(around.view)
+        self._registers: Optional[Dict[int, List[Tuple[int, str]]]] = None
 
     def reach(self, questions: Sequence[Question]) -> List[Reach]:
-        """What leads to the ends of each question; all of them share the passes over memory."""
-        found = [Reach() for _ in questions]
+        """What leads to the ends of each question; all of them share one sweep over memory."""
         if self._bounds is None or self._whole is not None:
-            for one in found:
-                one.lacks.append(self._whole or "the bounds of the managed heap are not known")
-            return found
+            why = self._whole or "the bounds of the managed heap are not known"
+            return [Reach(lacks=[why]) for _ in questions]
         runs = list(writable_runs(self._memory))
-        size = sum(end - start for start, end in runs)
-        frontiers = [set(question.ends) for question in questions]
-        seen = [set(question.ends) | question.members for question in questions]
-        for _ in range(limits.REFERRER_LEVELS):
-            asking: Dict[int, List[int]] = {}
-            for number, frontier in enumerate(frontiers):
-                for target in frontier:
-                    asking.setdefault(target, []).append(number)
+        sweep = Sweep(self._memory, runs, self._bounds)
+        climbs = [_Climb(self, sweep, question) for question in questions]
+        while True:
+            asking: Dict[int, List[_Climb]] = {}
+            for climb in climbs:
+                for target in climb.wanted():
+                    asking.setdefault(target, []).append(climb)
             if not asking:
-                return found
-            upper: List[Set[int]] = [set() for _ in questions]
-            for number, frontier in enumerate(frontiers):
-                self._registers(found[number], frontier, questions[number].blocked)
-                found[number].searched = size
-            for target, word in find_words(self._memory, set(asking), runs):
-                if read_u64(self._memory, word) != target:
-                    continue  # read again, so that who keeps what the analysis read keeps it
-                for number in asking[target]:
-                    one = found[number]
-                    if len(one.holders) < limits.HOLDERS and len(upper[number]) <= limits.REFERRERS:
-                        self._one(one, word, seen[number], upper[number], questions[number].blocked)
-            for number, one in enumerate(found):
-                if len(upper[number]) > limits.REFERRERS:
-                    one.lacks.append(f"more than {limits.REFERRERS} objects lead to it")
-                seen[number] |= upper[number]
-                one.passed += sorted(upper[number])
-                frontiers[number] = set() if one.holders or one.lacks else upper[number]
-        for number, frontier in enumerate(frontiers):
-            if frontier:
-                found[number].lacks.append(
-                    f"objects that lead to it were followed {limits.REFERRER_LEVELS} times, and there are more"
-                )
-        return found
+                size = sum(end - start for start, end in runs)
+                return [climb.found(size) for climb in climbs]
+            for target, word in sweep.on(asking):
+                for climb in asking.get(target, ()):
+                    climb.meet(target, word)
 
-    def _registers(self, found: Reach, frontier: Set[int], blocked: FrozenSet[int]) -> None:
-        for thread in self._around.process.threads:
-            if thread.index not in blocked:
+    def held_in_registers(self, target: int, blocked: FrozenSet[int]) -> Iterator[Holder]:
+        """Registers of threads that name an object, but for the threads of these indexes."""
+        if self._registers is None:
+            self._registers = {}
+            for thread in self._around.process.threads:
                 for name, value in thread.registers.items():
-                    if value in frontier:
-                        found.holders.append(Holder(0, f"{name} of thread {thread.index}"))
+                    self._registers.setdefault(value, []).append((thread.index, name))
+        for index, name in self._registers.get(target, ()):
+            if index not in blocked:
+                yield Holder(0, f"{name} of thread {index}")
 
-    def _one(self, found: Reach, word: int, seen: Set[int], upper: Set[int], blocked: FrozenSet[int]) -> None:
+    def owner(self, word: int, blocked: FrozenSet[int]) -> Union[int, Holder, None]:
+        """What a word that names an object belongs to: another object, or a root; None where it does not count."""
         assert self._bounds is not None
         if self._bounds[0] <= word < self._bounds[1]:
             obj = self._containing.of(word)
-            if obj is None:
-                found.holders.append(Holder(word, "a word of the heap whose object could not be told"))
-            elif obj not in seen:
-                root = self._root(obj)
-                if root is not None:
-                    found.holders.append(Holder(word, root))
-                else:
-                    upper.add(obj)
-            return
+            return obj if obj is not None else Holder(word, "a word of the heap whose object could not be told")
         stack = self._stack(word)
         if stack is None:
-            found.holders.append(Holder(word, "a word outside of the managed heap: a static field, a handle"))
-            return
+            return Holder(word, "a word outside of the managed heap: a static field, a handle")
         thread, used = stack
-        if used and thread.index not in blocked:
-            found.holders.append(Holder(word, f"the stack of thread {thread.index}"))
+        return Holder(word, f"the stack of thread {thread.index}") if used and thread.index not in blocked else None
 
-    def _root(self, obj: int) -> Optional[str]:
+    def root(self, obj: int) -> Optional[str]:
         """What an object is that something outside of it will call: a timer that is set, a callback of a cancellation."""
         if timer_of(self._tasks, obj) is not None:
             return f"a timer that is set, by way of the object 0x{obj:x}"
@@ -178,10 +151,74 @@ class Referrers:
         return rows
 
 
-def find_words(memory: Memory, targets: Set[int], runs: Sequence[Tuple[int, int]]) -> Iterator[Tuple[int, int]]:
-    """(target, address) of every aligned word of these parts of memory that is one of the targets."""
-    sieve = WordSieve([target.to_bytes(8, "little") for target in targets], _PLANES)
-    for start, end in runs:
-        for base, data, _, _ in chunks(memory, start, end, 0, 0):
-            for at, word in sieve.hits(data):
-                yield int.from_bytes(word, "little"), base + at
+class _Climb:
+    """The way up from the ends of one question, a step at a time, as the sweep meets what leads there."""
+
+    def __init__(self, referrers: Referrers, sweep: Sweep, question: Question) -> None:
+        self._referrers, self._sweep, self._question = referrers, sweep, question
+        self._level: Dict[int, int] = {}
+        """Steps from the ends to an object."""
+        self._on_level: Counter = Counter()
+        self._holders: Dict[int, List[Holder]] = {}
+        """By the number of steps from the ends."""
+        self._crowd = limits.REFERRER_LEVELS + 1
+        """The least number of steps at which there are too many objects."""
+        for end in sorted(question.ends):
+            self._arrive(end, 0)
+
+    def wanted(self) -> List[int]:
+        """Objects of which all that names them has still to be known, so that no nearer root is left out than was found."""
+        enough = min([self._crowd, limits.REFERRER_LEVELS, *(level - 1 for level in self._holders)])
+        return [t for t, level in self._level.items() if level < enough and not self._sweep.is_through(t)]
+
+    def meet(self, target: int, word: int) -> None:
+        """A word names an object that was asked about."""
+        level = self._level[target] + 1
+        if level > min([self._crowd, *self._holders]):
+            return
+        owner = self._referrers.owner(word, self._question.blocked)
+        if isinstance(owner, Holder):
+            self._hold(level, owner)
+        elif owner is not None and owner not in self._question.members and self._level.get(owner, level + 1) > level:
+            root = self._referrers.root(owner)
+            if root is not None:
+                self._hold(level, Holder(word, root))
+            else:
+                self._arrive(owner, level)
+
+    def _hold(self, level: int, holder: Holder) -> None:
+        held = self._holders.setdefault(level, [])
+        if len(held) < limits.HOLDERS:
+            held.append(holder)
+
+    def _arrive(self, obj: int, level: int) -> None:
+        """An object leads to the ends in so many steps, fewer than were known."""
+        self._on_level[level] += 1
+        self._on_level[self._level.get(obj, -1)] -= 1
+        if level and self._on_level[level] > limits.REFERRERS:
+            self._crowd = min(self._crowd, level)
+            return
+        self._level[obj] = level
+        if level >= limits.REFERRER_LEVELS:
+            return
+        for holder in self._referrers.held_in_registers(obj, self._question.blocked):
+            self._hold(level + 1, holder)
+        self._sweep.ask(obj)
+        for word in self._sweep.words(obj):
+            self.meet(obj, word)
+
+    def found(self, searched: int) -> Reach:
+        """What came of it. The nearest roots only: what is farther may be there by way of anything."""
+        nearest = min(self._holders, default=None)
+        passed = [obj for obj, level in sorted(self._level.items(), key=lambda row: (row[1], row[0])) if level]
+        one = Reach(self._holders[nearest] if nearest is not None else [], passed, [], searched)
+        if nearest is not None:
+            return one
+        if self._crowd <= limits.REFERRER_LEVELS:
+            one.lacks.append(f"more than {limits.REFERRERS} objects lead to it")
+        elif any(level >= limits.REFERRER_LEVELS for level in self._level.values()):
+            times = limits.REFERRER_LEVELS
+            one.lacks.append(f"objects that lead to it were followed {times} times, and there are more")
+        if any(level < limits.REFERRER_LEVELS and self._sweep.is_full(obj) for obj, level in self._level.items()):
+            one.lacks.append(f"more than {limits.REFERRER_WORDS:,} words name one object")
+        return one

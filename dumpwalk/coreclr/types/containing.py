@@ -12,11 +12,15 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
 from dumpwalk.core.memory import Memory, read_u64
+from dumpwalk.core.word_sieve import BytePlane
 from dumpwalk.coreclr.managed import ManagedView
 
 _BLOCK = 4096
 _MARKS = 7
 _ALIGNED = 0xFFF
+_TWO_WORDS = struct.Struct("<QQ")
+_HEADERS = BytePlane(0, {0})
+"""Words that may stand before an object: the lowest byte is zero, as that of one reference in 32 is."""
 
 
 def heap_bounds(memory: Memory, entries: Sequence[int], obj: int) -> Optional[Tuple[int, int]]:
@@ -54,11 +58,10 @@ class Containing:
             data = self._memory.read(start - 8, end - start + 8) if start < end else None
             if data is None:
                 return None
-            values = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
-            for index in range(len(values) - 1, 0, -1):
-                at = start + 8 * (index - 1)
-                if values[index - 1] & 0xFFFFFFFF == 0 and self._is_table(values[index]) and self._reaches(at, word):
-                    return at
+            for offset in reversed(_HEADERS.hits(data, 0, len(data) - 15) if data.count(0) < len(data) else ()):
+                header, value = _TWO_WORDS.unpack_from(data, offset)
+                if header & 0xFFFFFFFF == 0 and self._is_table(value) and self._reaches(start + offset, word):
+                    return start + offset
             end = start
         self._blank.append((lowest, word))
         return None
