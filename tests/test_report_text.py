@@ -9,12 +9,13 @@ from typing import Callable, List
 
 import pytest
 
-from dumpwalk.report import text
+from dumpwalk.report import markdown, text
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.glossary import TERMS
 from dumpwalk.report.model import Frame, GraphEdge, Report, WaitGraph
 from dumpwalk.report.section import shown_in_full
 from dumpwalk.report.text_page import shorten, wrap
+from tests.golden_reports import report_of
 from tests.report_samples import LOCK, SAMPLES, SPINNER, crowd, hang_self
 
 IN_FULL = {key: partial(text.render_section, key) for key in shown_in_full()}
@@ -192,6 +193,53 @@ def test_a_crowd_stays_short() -> None:
     out = text.render(crowd(2_000, 1_500), 100)
     assert len(out.split("\n")) < 250
     assert re.search(r"threads more, with [\d,]+ other stacks: `dumpwalk threads CORE`", out)
+
+
+def test_no_stack_is_told_twice_beside_the_locks_and_no_sentence_below_the_headline() -> None:
+    """In a deadlock each thread holds one lock and waits for another."""
+    out = text.render_short(SAMPLES["deadlock-2"](), 100)
+    told = out.split("Who holds and who waits")[1].split("Wait graph")[0]
+    assert told.count("transfer_0 <-") == 1 and told.count("transfer_1 <-") == 1 and told.count("held by") == 2
+    crash = report_of("waits/crash-owner")
+    assert text.render_short(crash, 200).count("received SIGSEGV") == 1 and "compare" not in text.render_short(crash)
+    assert markdown.render(crash).split("\n### ")[0].count("received SIGSEGV") == 1
+
+
+def test_what_else_is_stuck_is_told_in_the_short_report_too() -> None:
+    """Each by its threads; notes are not. The graph ends with a whole circle."""
+    report = report_of("hangs/net8-hall")
+    out = text.render_short(report, 100)
+    also = out.split("Also found\n")[1].split("\n\n")[0].splitlines()
+    assert [re.findall(r"\(threads? ([^)]*)\)$", line) for line in also] == [
+        ["12-13"],
+        ["14-15"],
+        ["16-17"],
+        ["8-9"],
+        ["18"],
+    ]
+    graph = out.split("Wait graph")[1].split("\n\n")[0].splitlines()
+    assert "(the circle closes)" in graph[-2] and re.search(r"\d+ more lines: `dumpwalk graph CORE`", graph[-1])
+    assert re.search(r"\d+ more locks with waiters: `dumpwalk locks CORE`", out) and out.count("  |- held by") == 2
+    assert "Also found" not in text.render_short(SAMPLES["deadlock-2"]())
+
+
+def test_a_lock_that_is_called_by_its_type_is_not_called_so_again() -> None:
+    report = report_of("managed/linux-x64-10.0.12-lock-owner-gone")
+    out = " ".join(text.render_short(report).split())
+    assert re.search(r"System.Threading.Lock at 0x[0-9a-f]+: managed Lock, locked", out)
+
+
+def test_that_nothing_was_found_is_said_once_and_without_a_colour() -> None:
+    report = report_of("waits/idle-semaphore")
+    first = text.render(report, 200, color=True).splitlines()[0]
+    assert first.startswith("\x1b[1mNOTHING STUCK\x1b[0m  in native locks") and "32m" not in first
+    assert markdown.render(report).startswith("## NOTHING STUCK in native locks")
+
+
+def test_the_graph_keeps_its_columns_where_its_longest_line_fits() -> None:
+    report = report_of("managed/linux-x64-10.0.12-rwlock")
+    graph = text.render_short(report, 80).split("Wait graph")[1].split("\n\n")[0].splitlines()
+    assert len({len(line) for line in graph if line.endswith(" proved")}) == 1 and ", proved" not in "".join(graph)
 
 
 def test_graph_tree_starts_at_what_blocks() -> None:

@@ -77,7 +77,7 @@ def _modules(known: Gathered) -> Iterator[Coverage]:
         if names[kind]:
             parts.append(f"{label}: {', '.join(names[kind][:8])}{' ...' if len(names[kind]) > 8 else ''}")
     if assemblies:
-        parts.append("managed assemblies are not needed")
+        parts.append("managed assemblies are not counted here")
     lacks = names["missing"] or names["mismatched"] or [n for n in names["unverified"] if not n.startswith("[")]
     damaged = known.process.corefile is not None and known.process.corefile.files_damaged
     if damaged:

@@ -69,7 +69,7 @@ class Contract:
 class ContractResult:
     contract: Optional[Contract]
     why: str
-    """Where there is none: what lacks. Empty otherwise."""
+    """Where there is none: what is missing. Empty otherwise."""
 
 
 def read_contract(process: Process, runtime: RuntimeInfo) -> ContractResult:

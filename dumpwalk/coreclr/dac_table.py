@@ -67,7 +67,7 @@ class DacTable:
     entries: List[int] = field(default_factory=list)
     """All entries as load addresses, in order; of an unknown row too."""
     why: str = ""
-    """What lacks, where something does."""
+    """What is missing, where something is."""
 
 
 def read_dac_table(process: Process, runtime: RuntimeInfo) -> Optional[DacTable]:

@@ -95,7 +95,7 @@ class _Globals:
 
 
 def read_threads(process: Process, runtime: RuntimeInfo, contract: Optional[ContractResult] = None) -> ManagedThreads:
-    """The managed threads. Never raises on damaged memory and never loops; what lacks is told in `coverage`.
+    """The managed threads. Never raises on damaged memory and never loops; what is missing is told in `coverage`.
 
     `contract` is the data contract where it was read already.
     """

@@ -77,7 +77,7 @@ class ObjectLook:
 
 
 def look(process: Process, view: ManagedView, address: int, major: Optional[int], refs: bool) -> ObjectLook:
-    """The object at an address. Never raises; what lacks is told in the result."""
+    """The object at an address. Never raises; what is missing is told in the result."""
     result = ObjectLook(address)
     table = view.method_table_of(address)
     if isinstance(table, Unknown):

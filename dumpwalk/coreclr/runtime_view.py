@@ -33,7 +33,7 @@ class RuntimeView:
 
 
 def read_runtime(process: Process) -> RuntimeView:
-    """Never raises on damaged memory; what lacks is None."""
+    """Never raises on damaged memory; what is missing is None."""
     info, traces = identify(process), None
     if info is None:
         traces = search(process)

@@ -110,7 +110,7 @@ def _line(kind: str, detail: str, bucket: int | None) -> str:
 
 
 def _standing(walker: Walker) -> str:
-    """What is seen of a thread that stands on a cycle, and what lacks to call it stuck."""
+    """What is seen of a thread that stands on a cycle, and what is missing to call it stuck."""
     who = wording.tid_words(walker.thread).capitalize()
     if walker.in_writer and not walker.owns_lock:
         return f"{who} stands on a cycle in {walker.function}, but the owner of m_writeLock could not be shown to be that thread."

@@ -84,14 +84,17 @@ def _note(facts: Facts, waits: List[Wait]) -> Finding:
     lines = []
     for kind in dict.fromkeys(w.kind for w in waits):
         threads = [w.thread for w in waits if w.kind == kind]
-        verb = "waits" if len(threads) == 1 else "wait"
-        lines.append(f"{wording.thread_words(threads).capitalize()} {verb} for {_WORDS.get(kind, kind)}.")
-    evidence = [Evidence(f"thread {w.thread.index}: {w.kind}", None, None, w.how, w.grade) for w in waits[:8]]
+        does = _does(kind, len(threads) > 1)
+        lines.append(f"{wording.thread_words(threads).capitalize()} {does}.")
+    evidence = [
+        Evidence(f"thread {w.thread.index} {_does(w.kind, False)}", None, None, w.how, w.grade) for w in waits[:8]
+    ]
+    count = wording.plural(len(waits), "thread waits", "threads wait")
     return Finding(
         id=KIND,
         kind=KIND,
         confidence="corroborated",
-        title=f"{wording.plural(len(waits), 'thread waits', 'threads wait')} for something outside the process; no lock is behind.",
+        title=f"{count} for something outside the process; nobody waits behind {'it' if len(waits) == 1 else 'them'}.",
         observed=tuple(lines),
         therefore=(),
         consistent_with=("A server or a program that has nothing to do.", "A peer that never answers."),
@@ -104,10 +107,17 @@ def _note(facts: Facts, waits: List[Wait]) -> Finding:
     )
 
 
+def _does(kind: str, many: bool) -> str:
+    """`waits for a socket`, `are in a system call`."""
+    if kind == "system-call":
+        return f"{'are' if many else 'is'} in a system call"
+    return f"{'wait' if many else 'waits'} for {_WORDS.get(kind, kind)}"
+
+
 DETECTOR = Detector(
     KIND,
     83,
     {"suspicious": SENTENCE, "none": "threads wait for something outside the process"},
-    "suspicious (11); a note where no lock is behind it",
+    "suspicious (11); a note where nobody waits behind it",
     detect,
 )

@@ -60,8 +60,9 @@ def detect(facts: Facts) -> List[Finding]:
                 )
             )
     blocking, waiting = wording.thread_words(open_ones), suspension.waiting
+    mode = f"which {'is' if len(open_ones) == 1 else 'are'} in cooperative mode"
     summary = [
-        f"{wording.tid_words(suspender).capitalize()} is suspending the runtime and waits for {blocking}, in cooperative mode."
+        f"{wording.tid_words(suspender).capitalize()} is suspending the runtime and waits for {blocking}, {mode}."
     ]
     for thread in blocked[:_SHOWN]:
         wait = facts.wait_of(thread)

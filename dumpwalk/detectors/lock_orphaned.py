@@ -1,7 +1,7 @@
 """lock-orphaned: the owner of a lock is no thread of the process any more, and others wait.
 
 Proved only where nothing leaves open that the owner is there (analysis/owner_doubts.py). Where the dump leaves it open, the
-finding is inconclusive and says what lacks; where the owner's number is older than the process, or all who wait have a
+finding is inconclusive and says what is missing; where the owner's number is older than the process, or all who wait have a
 time-out, it is suspicious.
 """
 

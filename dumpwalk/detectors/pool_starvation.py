@@ -54,7 +54,8 @@ def _finding(facts: Facts, pool: Pool, held: tuple) -> Finding:
             f"{len(held) - _SHOWN} more workers likewise: {wording.ranges(h.worker.thread.index for h in held)}."
         )
     every = f"All {workers} of the thread pool are" if counts.existing > 1 else "The only worker of the thread pool is"
-    head = f"{every} blocked on tasks; {queued} {'stand' if len(pool.queues.items) != 1 else 'stands'} in its queues."
+    standing = f"{queued} {'stand' if len(pool.queues.items) != 1 else 'stands'} in"
+    head = f"{every} blocked on tasks; {standing} its queues."
     evidence = _evidence(facts, pool, held)
     return Finding(
         id=KIND,
@@ -70,7 +71,7 @@ def _finding(facts: Facts, pool: Pool, held: tuple) -> Finding:
         evidence=tuple(evidence),
         repro=tuple(wording.repro_of(evidence)),
         status="hang" if hang else "suspicious",
-        summary=(head, *lines),
+        summary=(*lines, f"{standing} the pool's queues."),
         actors=tuple(Actor(h.worker.thread.index, "waiter") for h in held),
         sentence=sentence,
         signature_parts=tuple(_parts(facts, held)),

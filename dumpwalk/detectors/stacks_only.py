@@ -36,7 +36,7 @@ def detect(facts: Facts) -> List[Finding]:
         return []
     observed = [_waiting(waits) for waits in groups] + [_walking(w) for w in walkers]
     evidence = [_place(facts, w) for w in walkers] + [e for waits in groups for e in _waiters(facts, waits)]
-    asked = [f"All of them: `dumpwalk threads CORE --waiting-on 0x{waits[0].word or 0:x}`." for waits in groups[:1]]
+    asked = [f"Their stacks: `dumpwalk threads CORE --waiting-on 0x{waits[0].word or 0:x}`." for waits in groups[:1]]
     inside = [w.thread for w in walkers]
     return [
         Finding(
@@ -81,7 +81,7 @@ def _title(groups: Sequence[Sequence[Wait]], inside: Sequence[Thread]) -> str:
         return f"{many[0].upper()}{many[1:]} in a chain walk"
     waits = groups[0]
     locked = _enters(waits)
-    title = f"{len(waits)} threads wait {'for one lock' if locked else 'on one word'}"
+    title = f"{len(waits)} threads wait {'for one lock' if locked else 'on one word of memory'}"
     if inside:
         verb = "is" if len(inside) == 1 else "are"
         where = "the code that takes it" if locked else "a chain walk"
@@ -113,7 +113,8 @@ def _waiting(waits: Sequence[Wait]) -> str:
     own = (first_own_frame(w.thread.frames()) for w in waits)
     names = sorted({plain(f.function) for f in own if f is not None and f.function})
     where = f", entered from {' and '.join(names)}" if 0 < len(names) < 4 else ""
-    return f"{wording.thread_words([w.thread for w in waits]).capitalize()} wait on one word, 0x{waits[0].word or 0:x}{where}."
+    who = wording.thread_words([w.thread for w in waits]).capitalize()
+    return f"{who} wait on one word of memory, 0x{waits[0].word or 0:x}{where}."
 
 
 def _walking(walker: Walker) -> str:

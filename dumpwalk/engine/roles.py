@@ -80,12 +80,17 @@ def title_of(facts: Facts, thread: model.Thread) -> str:
         label = lock.label if lock else thread.wait.lock
         return f"waits for {label}" + (f", in {where}" if where else "")
     if thread.role is not None and thread.role != "main" and not any(is_own(f) for f in thread.frames):
-        return f"{thread.wait.kind}: {thread.role}" if thread.wait else thread.role
+        return f"{_kind(thread.wait.kind)}: {thread.role}" if thread.wait else thread.role
     if thread.state == "running":
         return f"runs {where}" if where else "runs"
     if thread.wait is not None:
-        return f"{thread.wait.kind}" + (f", in {where}" if where else "")
+        return _kind(thread.wait.kind) + (f", in {where}" if where else "")
     return where or thread.state
+
+
+def _kind(code: str) -> str:
+    """A wait's kind in words."""
+    return "system call" if code == "syscall" else code.replace("-", " ")
 
 
 def _own(thread: model.Thread, lock_kind: Optional[str]) -> Optional[model.Frame]:

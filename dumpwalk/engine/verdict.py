@@ -117,7 +117,7 @@ def _lacking(facts: Facts, findings: Sequence[Finding]) -> Optional[Tuple[str, s
         problems.append(
             (
                 "truncated",
-                "the dump is cut off, and what lacks may hold the answer",
+                "the dump is cut off, and what is missing may hold the answer",
                 "The dump is truncated, so no hang can be ruled out; what is left proves none.",
             )
         )

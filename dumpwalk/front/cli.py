@@ -36,7 +36,7 @@ FIRST_STEPS = (
     ("dumpwalk core.1234", "what hangs, and the proof: the same as `dumpwalk analyze core.1234`"),
     ("dumpwalk analyze core.1234 -m payload.zip", "with the program's own binaries, from elsewhere"),
     ("dumpwalk threads core.1234 --grep Socket", "stacks in full, of some threads"),
-    ("dumpwalk doctor", "what is installed of lldb, and what lacks"),
+    ("dumpwalk doctor", "what is installed of lldb, and what is missing"),
 )
 
 

@@ -1,4 +1,4 @@
-"""What `dumpwalk doctor` tells of this machine: lldb and its Python, what else helps, what to do about what lacks."""
+"""What `dumpwalk doctor` tells of this machine: lldb and its Python, what else helps, what to do about what is missing."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def fetch_option() -> Option:
         "fetch",
         lldb=None,
         is_flag=True,
-        help="First fetch the binaries and debug files that lack here, as `dumpwalk fetch` does. The network is never used "
+        help="First fetch the missing binaries and debug files, as `dumpwalk fetch` does. The network is never used "
         "without --fetch or --server.",
     )
 

@@ -13,6 +13,7 @@ STATUS_WORDS = {
     "inconclusive": "INCONCLUSIVE",
     "none": "NOTHING STUCK",
 }
+_NOTHING = "Nothing stuck was found "
 _NO_HANG = re.compile(r"([A-Z][A-Z ]+), (?=not a hang)")
 """How the headline of a dump begins that shows no hang: `CRASH, not a hang: ...`, `DEBUGGER STOP, not a hang ...`."""
 
@@ -25,3 +26,8 @@ def headline(report: Report) -> Tuple[str, str, bool]:
     if other is not None:
         return other[1], text[other.end() :], True
     return STATUS_WORDS.get(verdict.status, verdict.status.upper()), text, False
+
+
+def after_word(text: str) -> str:
+    """The headline where the word stands in the same line: `NOTHING STUCK  in native locks`."""
+    return text[len(_NOTHING) :] if text.startswith(_NOTHING) else text

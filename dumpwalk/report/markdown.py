@@ -11,7 +11,7 @@ from typing import List, Sequence
 
 from dumpwalk.report.escape import clean
 from dumpwalk.report.glossary import Reader
-from dumpwalk.report.headline import headline
+from dumpwalk.report.headline import after_word, headline
 from dumpwalk.report.markdown_escape import code, fence, prose
 from dumpwalk.report.model import Report
 from dumpwalk.report.section import markdown_parts
@@ -54,7 +54,10 @@ def dropped_first() -> List[str]:
 
 def _title(report: Report) -> str:
     word, text, no_hang = headline(report)
-    return prose(f"{word}, {text}") if no_hang else f"{prose(word)}: {prose(text)}"
+    if no_hang:
+        return prose(f"{word}, {text}")
+    rest = after_word(text)
+    return f"{prose(word)} {prose(rest)}" if rest != text else f"{prose(word)}: {prose(text)}"
 
 
 def _size(text: str) -> int:

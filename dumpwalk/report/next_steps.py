@@ -51,7 +51,8 @@ def steps(report: Report, finding: Optional[Finding], short: bool = False) -> Li
     elif report.verdict.status != "hang":
         found += _memory(report)
         found += _binaries(report, core)
-        found += _second_look(report, core)
+        if finding is None or finding.kind != "crash":
+            found += _second_look(report, core)
     if short:
         found.append(Step(f"dumpwalk analyze --full {core}", "the proof, the threads, what was and was not looked at"))
     if finding is not None and finding.kind == "pool-starvation":
@@ -87,9 +88,7 @@ def _binaries(report: Report, core: str) -> List[Step]:
     wanted = [m for m in report.modules if m.match in ("missing", "mismatched") and m.fetch]
     if wanted:
         names = ", ".join(sorted({base_name(m.path) for m in wanted})[:3]) + (" and more" if len(wanted) > 3 else "")
-        what = (
-            f"gets {plural(len(wanted), 'file')} that {'lacks' if len(wanted) == 1 else 'lack'} ({names}) by build-id"
-        )
+        what = f"gets {plural(len(wanted), 'missing file')} ({names}) by build-id"
         found.append(Step(f"dumpwalk analyze {core} --fetch", f"{what}, for names on the stacks"))
     managed = next((c for c in report.coverage if c.area == "managed-code" and c.status != "complete"), None)
     if managed is not None and "metadata" in managed.why:

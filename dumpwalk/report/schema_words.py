@@ -15,7 +15,7 @@ DESCRIPTIONS: Dict[str, str] = {
     "Report.verdict": "The answer.",
     "Report.redacted": "Whether user names, home folders and host names were replaced by visible marks.",
     "Verdict.status": "One of hang, suspicious, inconclusive, none. The one enumeration that does not grow.",
-    "Verdict.kind": "The finding kind that decided, or nothing-stuck, or what lacks (not-captured, truncated, ...).",
+    "Verdict.kind": "The finding kind that decided, or nothing-stuck, or what is missing (not-captured, truncated, ...).",
     "Verdict.summary": "The sentence of the verdict line: the same for every dump of one bug.",
     "Verdict.sentence": "The same as summary.",
     "Verdict.signature": "Hash that is equal for two dumps of one bug; null for inconclusive and none.",

@@ -11,7 +11,7 @@ from typing import Any, Optional, Pattern, Union
 
 from dumpwalk.report import text_next
 from dumpwalk.report.escape import clean
-from dumpwalk.report.headline import headline
+from dumpwalk.report.headline import after_word, headline
 from dumpwalk.report.managed_stacks import only_managed
 from dumpwalk.report.model import Report
 from dumpwalk.report.names import INFERRED_MARK
@@ -95,7 +95,7 @@ def _finish(page: Page, report: Report) -> str:
 
 def _headline(page: Page, report: Report) -> None:
     word, text, crash = headline(report)
-    lines = wrap(page.reader.prose(page.name(text)), page.prose_width, word + "  ", INDENT)
+    lines = wrap(page.reader.prose(page.name(after_word(text))), page.prose_width, word + "  ", INDENT)
     colour = "magenta" if crash else STATUS_COLOUR.get(report.verdict.status)
     lines[0] = page.style(word, fg=colour, bold=True) + lines[0][len(word) :]
     for line in lines:

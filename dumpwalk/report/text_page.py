@@ -13,7 +13,8 @@ from dumpwalk.report.escape import display_width
 from dumpwalk.report.glossary import Reader
 
 NARROWEST, WIDEST_PROSE = 40, 116
-STATUS_COLOUR = {"hang": "red", "suspicious": "yellow", "inconclusive": "cyan", "none": "green"}
+STATUS_COLOUR = {"hang": "red", "suspicious": "yellow", "inconclusive": "cyan"}
+"""That nothing was found is no good news, so it has no colour."""
 GRADE_COLOUR = {"proved": "green", "corroborated": "green", "inferred": "yellow", "unresolved": "magenta"}
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 INDENT = "  "

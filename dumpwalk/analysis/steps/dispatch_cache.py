@@ -85,9 +85,9 @@ def _covers(known: Gathered) -> Iterator[Coverage]:
             plural(walk.unknown_buckets, "chain leaves", "chains leave") + " the captured memory",
         )
     else:
-        why = f"{walk.elements} elements in {walk.used_buckets} of 4096 buckets walked and audited"
+        why = f"{plural(walk.elements, 'element')} in {walk.used_buckets:,} of 4,096 buckets walked and audited"
         if walk.links > walk.misplaced:
-            why += f"; pNext at +0x18 confirmed by {walk.links - walk.misplaced} links"
+            why += f"; pNext at +0x18 confirmed by {plural(walk.links - walk.misplaced, 'link')}"
         others = {o.address for o in cache.others if o.table != cache.shape.table}
         if others:
             why += (

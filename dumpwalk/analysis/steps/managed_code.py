@@ -24,7 +24,7 @@ def _look(known: Gathered) -> ManagedCode:
 
 
 def _covers(known: Gathered) -> Iterator[Coverage]:
-    """How many managed frames have their method's name, and what lacks for the others."""
+    """How many managed frames have their method's name, and what is missing for the others."""
     if known.runtime is None:
         return
     code, view = known.code, known.view

@@ -77,7 +77,7 @@ class Managers:
     complete: bool = False
     """The list was followed to its end."""
     why: str = ""
-    """What lacks, where something does."""
+    """What is missing, where something is."""
 
     def owner_of(self, address: int) -> Optional[Tuple[Manager, Range]]:
         for manager in self.found:

@@ -49,7 +49,7 @@ class Queues:
 
 
 def read_queues(view: ManagedView) -> Queues:
-    """Every queue of the pool. What lacks is told; nothing raises."""
+    """Every queue of the pool. What is missing is told; nothing raises."""
     found = Queues()
     static = view.static("System.Threading.ThreadPool", "s_workQueue")
     if not isinstance(static, Value) or not isinstance(static.value, int) or not static.value:

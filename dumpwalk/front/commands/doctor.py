@@ -15,7 +15,7 @@ def _run(place: Place, options: Options) -> int:
 
 
 COMMAND = Command(
-    "What was found of lldb, its Python and its version, and what to do if something lacks.",
+    "What was found of lldb, its Python and its version, and what to do if something is missing.",
     _run,
     (parameters.verbose("Also what was passed over."),),
     examples=(("dumpwalk doctor", "after the installation, or when an analysis had no stacks"),),

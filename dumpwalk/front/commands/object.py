@@ -30,7 +30,7 @@ COMMAND = look_command(
     """Show the managed object at ADDRESS: type, size, lock state, fields by name with their values.
 
     Strings show their text, arrays their bounds and first elements. Exit code 0 when the object was read, 12 when there is
-    none that could be read: the sentence says what lacks.
+    none that could be read: the sentence says what is missing.
     """,
     look=_look,
     more=(

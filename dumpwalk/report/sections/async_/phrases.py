@@ -20,7 +20,12 @@ def ending(chain: AsyncChain) -> str:
 
 
 def summary(value: Async) -> str:
-    """`49 chains of awaiting methods; threads block on 10 kinds of chains`."""
-    blocked = sum(1 for chain in value.chains if chain.threads)
+    """`49 chains of awaiting methods; threads block on 10 kinds of them`."""
+    blocked = [chain for chain in value.chains if chain.threads]
     text = plural(value.total, "chain of awaiting methods", "chains of awaiting methods")
-    return f"{text}; threads block on {plural(blocked, 'kind')} of chains" if blocked else text
+    if not blocked:
+        return text
+    who = "a thread blocks" if sum(len(chain.threads) for chain in blocked) == 1 else "threads block"
+    if sum(chain.count for chain in blocked) >= value.total:
+        return f"{text}; {who} on {'it' if value.total == 1 else 'each of them'}"
+    return f"{text}; {who} on {plural(len(blocked), 'kind')} of them"

@@ -35,7 +35,7 @@ class CacheAllocator:
     references: Optional[int]
     """None for the global allocator, which is not counted, and where it was not read."""
     number: Optional[int]
-    """Of its creation: what lacks between two numbers was made and taken down."""
+    """Of its creation: what is missing between two numbers was made and taken down."""
 
 
 @dataclass(frozen=True)

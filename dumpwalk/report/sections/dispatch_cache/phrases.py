@@ -13,7 +13,7 @@ WALKED = {
     "not-in-dump": "not in the dump",
 }
 SOUND = "Each element is in its right bucket, none is met twice, every chain ends at the end marker."
-EMPTY = "The interface-dispatch cache is empty."
+EMPTY = "It is empty."
 VIOLATIONS_TOLD = 5
 
 

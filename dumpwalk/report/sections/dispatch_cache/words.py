@@ -17,7 +17,7 @@ WORDS = {
     "CacheAllocator.collectible": "Whether it can be unloaded; null where that was not read.",
     "CacheAllocator.state": "alive, unloading or dead; null where that was not read.",
     "CacheAllocator.references": "Native references to it; null for the global one, and where that was not read.",
-    "CacheAllocator.number": "Of its creation: what lacks between two numbers was made and taken down.",
+    "CacheAllocator.number": "Of its creation: what is missing between two numbers was made and taken down.",
     "Cycle.bucket": "Bucket number.",
     "Cycle.length": "Elements in the loop.",
     "Cycle.entry": "First element of the loop that the walk reached.",

@@ -18,7 +18,7 @@ class DumpView:
     module_words: str
     lacking: Tuple[Module, ...]
     fetches: Tuple[str, ...]
-    """Commands that fetch what lacks, each once."""
+    """Commands that fetch what is missing, each once."""
 
 
 def _view(core: Any) -> DumpView:

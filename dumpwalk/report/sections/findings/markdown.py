@@ -8,7 +8,14 @@ from dumpwalk.report.markdown_escape import code, fence, more, prose, table
 from dumpwalk.report.model import Finding, Report
 from dumpwalk.report.next_steps import steps
 from dumpwalk.report.section import MarkdownPart
-from dumpwalk.report.sections.findings.phrases import crash_words, fact, other_findings, proof_title, repro_notes
+from dumpwalk.report.sections.findings.phrases import (
+    answer_of,
+    crash_words,
+    fact,
+    other_findings,
+    proof_title,
+    repro_notes,
+)
 
 EVIDENCE = 40
 """Claims of one finding."""
@@ -17,8 +24,9 @@ EVIDENCE = 40
 def answer(report: Report, finding: Optional[Finding]) -> str:
     crash = crash_words(report)
     parts = [f"**Crash.** {prose(crash)}"] if crash else []
-    if finding and finding.summary:
-        parts.append(" ".join(prose(sentence) for sentence in finding.summary))
+    told = answer_of(report, finding)
+    if told:
+        parts.append(" ".join(prose(sentence) for sentence in told))
     return "\n\n".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.report.model import Evidence, Finding, Report
+from dumpwalk.report.names import ranges
 
 CLAIMS = 30
 """Claims of one finding in the text; three for each of many spinning threads say no more than those of ten."""
@@ -21,6 +22,12 @@ def main_finding(report: Report) -> Optional[Finding]:
         if finding.status == verdict.status and finding.status != "none":
             return finding
     return None
+
+
+def answer_of(report: Report, finding: Optional[Finding]) -> Tuple[str, ...]:
+    """The finding in a few sentences, without one that is the headline word for word."""
+    headline = (report.verdict.headline or "").lower()
+    return tuple(s for s in (finding.summary if finding else ()) if s.rstrip(".").lower() not in headline)
 
 
 def crash_words(report: Report) -> str:
@@ -42,6 +49,17 @@ def other_findings(report: Report, main: Optional[Finding]) -> List[Finding]:
     """The findings that are told after the main one; a crash that `crash_words` tells in full is not told again."""
     told = crash_words(report)
     return [f for f in report.findings if f is not main and not (f.kind == "crash" and told and not f.evidence)]
+
+
+def others_stuck(report: Report, main: Optional[Finding]) -> List[str]:
+    """One line for each other finding that is no note: what it is, and whose."""
+    lines = []
+    for other in other_findings(report, main):
+        if other.status in ("hang", "suspicious"):
+            threads = sorted({actor.thread for actor in other.actors})
+            whose = f" (thread{'' if len(threads) == 1 else 's'} {ranges(threads, most=4)})" if threads else ""
+            lines.append(f"{other.title.rstrip('.')}{whose}")
+    return lines
 
 
 def fact(evidence: Evidence) -> str:

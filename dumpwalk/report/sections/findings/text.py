@@ -10,15 +10,19 @@ from dumpwalk.report.section import TextPart
 from dumpwalk.report.sections.dispatch_cache.drawing import drawing
 from dumpwalk.report.sections.findings.phrases import (
     CLAIMS,
+    answer_of,
     crash_words,
     fact,
     other_findings,
+    others_stuck,
     proof_title,
     repro_notes,
 )
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
 GRADE_COLUMNS = 14
+SHORT_OTHERS = 5
+"""Other findings in the report without its proof."""
 MEMORY_WORD = 50
 """Columns of `address = value`, both 64 bits, and some."""
 
@@ -29,9 +33,10 @@ def answer(page: Page, report: Report, finding: Optional[Finding]) -> None:
     if crash:
         page.blank()
         page.say(page.name(crash), f"{INDENT}Crash: ", INDENT)
-    if finding and finding.summary:
+    told = answer_of(report, finding)
+    if told:
         page.blank()
-        for sentence in finding.summary:
+        for sentence in told:
             page.say(page.name(sentence))
 
 
@@ -114,6 +119,18 @@ def others(page: Page, report: Report, finding: Optional[Finding]) -> None:
         _other(page, other)
 
 
+def others_in_short(page: Page, report: Report, finding: Optional[Finding]) -> None:
+    """What else does not go on: a line each."""
+    lines = others_stuck(report, finding)
+    if not lines:
+        return
+    page.heading("Also found")
+    for line in lines[:SHORT_OTHERS]:
+        page.say(page.name(line), INDENT + "- ")
+    if len(lines) > SHORT_OTHERS:
+        page.say(f"{len(lines) - SHORT_OTHERS:,} more", INDENT + "- ")
+
+
 def _other(page: Page, finding: Finding) -> None:
     """A finding that is not the verdict's: shorter, but nothing of it is left out."""
     page.say(page.name(finding.title), f"{INDENT}{finding.kind}: ", INDENT * 2)
@@ -133,6 +150,7 @@ def _other(page: Page, finding: Finding) -> None:
 
 TEXT = (
     TextPart(rank=10, write=answer, short=answer),
+    TextPart(rank=42, write=None, short=others_in_short),
     TextPart(rank=45, write=proof),
     TextPart(rank=60, write=open_ends),
     TextPart(rank=65, write=repro),

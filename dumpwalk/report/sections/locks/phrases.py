@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk.report.model import Finding, Lock, Report, Thread, Waiter
-from dumpwalk.report.names import frame_chain, plural, ranges, thread_label, words
+from dumpwalk.report.names import frame_chain, lock_name, plural, ranges, thread_label, words
 
 CHAIN = 6
 """Frames named beside an owner or a group of waiters."""
@@ -42,6 +42,8 @@ def state(lock: Lock) -> str:
     what = f"{kind} on {'an' if implementation[:1] in 'AEIOaeio' else 'a'} {implementation}"
     if implementation in (kind, "") or lock.kind == "pthread":
         what = implementation or kind
+    elif lock_name(lock).rsplit(".", 1)[-1] == implementation.rsplit(".", 1)[-1]:
+        what = kind  # it is called by its type
     held = {True: "locked", False: "free", None: "state not known"}[lock.locked]
     again = f", entered {lock.recursion} times" if lock.recursion and lock.recursion > 1 else ""
     order = f", level {lock.level}" if lock.level is not None and lock.level >= 0 else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Set
 
 from dumpwalk.report.model import Finding, Lock, Report, Thread
 from dumpwalk.report.names import frame_chain, lock_name, plural, several_threads, thread_label
@@ -14,13 +14,23 @@ from dumpwalk.report.text_page import INDENT, Page
 
 SHORT_CHAIN = 3
 """Frames of each stack in the short report."""
+SHORT_LOCKS = 3
+"""Locks in the short report where the finding tells of none."""
 LOCKS, GROUPS = 8, 6
 """Locks in the report, and groups of waiters of each; `dumpwalk locks` has them all."""
 
 
 def lock_tree(
-    page: Page, lock: Lock, threads: Dict[int, Thread], most_groups: int, deep: bool = False, frames: int = CHAIN
+    page: Page,
+    lock: Lock,
+    threads: Dict[int, Thread],
+    most_groups: int,
+    deep: bool = False,
+    frames: int = CHAIN,
+    shown_stacks: Optional[Set[int]] = None,
 ) -> None:
+    """`shown_stacks`: threads whose stacks stand above, and which are not told again; those of this lock are added."""
+    told = set() if shown_stacks is None else shown_stacks
     page.say(f"{page.name(lock_name(lock))}  at {lock.address}: {state(lock)}", INDENT, INDENT * 3)
     if deep and lock.words:
         for word in lock.words:
@@ -30,7 +40,7 @@ def lock_tree(
     who, grade, thread = owner(lock, threads)
     groups = waiter_groups(lock, threads)
     shown = groups[:most_groups]
-    _branch(page, not shown, "held by", who, grade, thread, None, frames)
+    _branch(page, not shown, "held by", who, grade, _new(thread, told), None, frames)
     for number, (example, group) in enumerate(shown):
         last = number == len(shown) - 1 and len(groups) == len(shown)
         members = [threads[w.thread] for w in group if w.thread in threads]
@@ -40,7 +50,7 @@ def lock_tree(
             f"wait {len(group):,}",
             several_threads(members, most=12),
             group[0].grade,
-            example,
+            _new(example, told),
             group[0].how if deep else None,
             frames,
         )
@@ -48,6 +58,14 @@ def lock_tree(
         rest = groups[len(shown) :]
         text = f"{plural(sum(len(g) for _, g in rest), 'thread')} more, with {plural(len(rest), 'other stack')}"
         page.say(text, INDENT + "'- wait ")
+
+
+def _new(thread: Optional[Thread], told: Set[int]) -> Optional[Thread]:
+    """The thread, if its stack has not been told yet."""
+    if thread is None or thread.index in told:
+        return None
+    told.add(thread.index)
+    return thread
 
 
 def _branch(page: Page, last: bool, label: str, who: str, grade: str, thread: Optional[Thread],
@@ -61,17 +79,22 @@ def _branch(page: Page, last: bool, label: str, who: str, grade: str, thread: Op
 
 
 def who_waits(page: Page, report: Report, finding: Optional[Finding], frames: int = CHAIN) -> None:
-    """The lock tree of the report: locks somebody waits for, or that the finding tells of."""
+    """The lock tree of the report: locks somebody waits for, or that the finding tells of; in the short report, where it tells of
+    some, these alone. Each stack once."""
     mine = set(finding.locks) if finding else set()
     telling = [lock for lock in ordered(report, finding) if lock.waiters or lock.address in mine]
+    most = LOCKS
+    if frames == SHORT_CHAIN:
+        most = min(LOCKS, sum(1 for lock in telling if lock.address in mine) or SHORT_LOCKS)
     if not telling:
         return
     page.heading("Who holds and who waits")
     threads = by_index(report.threads)
-    for lock in telling[:LOCKS]:
-        lock_tree(page, lock, threads, GROUPS, frames=frames)
-    if len(telling) > LOCKS:
-        page.say(f"{plural(len(telling) - LOCKS, 'lock')} more with waiters: `dumpwalk locks CORE`")
+    shown: Set[int] = set()
+    for lock in telling[:most]:
+        lock_tree(page, lock, threads, GROUPS, frames=frames, shown_stacks=shown)
+    if len(telling) > most:
+        page.say(f"{plural(len(telling) - most, 'more lock')} with waiters: `dumpwalk locks CORE`")
 
 
 def in_full(page: Page, report: Report, held_by: Sequence[int] = ()) -> None:

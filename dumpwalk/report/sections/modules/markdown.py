@@ -26,7 +26,7 @@ def modules(report: Report, finding: Optional[Finding]) -> str:
     others = nameless(absent)
     if others:
         body += f"\n\nMissing, with no build-id to fetch them by: {prose(others)}."
-    return details(f"Modules that lack: {len(absent)} of {len(report.modules)}", body)
+    return details(f"Missing modules: {len(absent)} of {len(report.modules)}", body)
 
 
 MARKDOWN = (MarkdownPart("modules", rank=84, worth=20, write=modules),)

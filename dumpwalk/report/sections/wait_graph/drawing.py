@@ -97,7 +97,7 @@ def _connected(drawing: Drawing) -> Drawing:
 _MERMAID_UNSAFE = re.compile(r"[^A-Za-z0-9 _.,:~()+/=-]")
 _SHAPES = {"thread": '["%s"]', "lock": '{{"%s"}}', "chain": '(("%s"))', "gc": '(["%s"])'}
 EDGE_WORDS = {
-    "waits": "waits for", "held-by": "held by", "suspends": "waits to suspend", "walks": "walks", "ended-by": "comes from",
+    "waits": "waits for", "held-by": "held by", "suspends": "waits to suspend", "walks": "walks", "ended-by": "is up to",
     "runs": "run by",
 }  # fmt: skip
 """What an arrow says, by the kind of its edge."""

@@ -48,6 +48,8 @@ def _blocked(node: Drawn, edge: GraphEdge, it: str) -> str:
 
 def _step(target: Drawn, edge: GraphEdge) -> str:
     """`target` seen from who depends on it, in a circle."""
+    if edge.kind == "ended-by":
+        return target.label  # the line above has said whose end it is
     return f"{EDGE_WORDS.get(edge.kind, edge.kind)} {target.label}"
 
 
