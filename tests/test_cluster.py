@@ -117,7 +117,9 @@ def test_workers_that_die_lose_no_core_and_a_core_that_kills_them_is_set_aside(c
     killer = told.pop("killer")
     assert told == {"native-abba": "", "native-self": "", "held": ""}
     assert "killer: set aside, since several workers ended while it was in their hands" in killer and killer in out
-    reports = {Path(r["dump"]["path"]).name: r for r in json.loads((tmp_path / "out.json").read_text())}
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert [Path(r["path"]).name for r in written if "error" in r] == ["killer"]
+    reports = {Path(r["dump"]["path"]).name: r for r in written if "dump" in r}
     for name, folder in (("native-abba", str(tmp_path / "shared")), ("native-self", "/proc/self/cwd/unseen")):
         report = reports[name]
         assert report["dump"]["path"] == f"{folder}/{name}"
