@@ -8,7 +8,7 @@ from the same description.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Dict, List, Optional, Protocol, Sequence, Tuple
 
 import click
 
@@ -17,9 +17,7 @@ from dumpwalk.errors import Usage
 
 if TYPE_CHECKING:
     from dumpwalk.core.process import Process
-    from dumpwalk.report.model import FailedCore, Report
-
-    Outcome = Union[Report, FailedCore]
+    from dumpwalk.report.model import Entry
 
 Options = Dict[str, Any]
 """Values by parameter name."""
@@ -30,7 +28,7 @@ class Place(Protocol):
 
     in_lldb: bool
 
-    def outcomes(self, options: Options, prepare: Callable[[], None] = ...) -> List[Outcome]:
+    def outcomes(self, options: Options, prepare: Callable[[], None] = ...) -> List[Entry]:
         """A report for each core that the options name, or for the session's target. Raises DumpwalkError."""
 
     def look(self, command: Command, options: Options) -> Answer:

@@ -12,7 +12,7 @@ from dumpwalk.front import command, streams, terminal, time_limit
 from dumpwalk.front.command import Answer, Command, Options, held_by, note_missing, wants
 
 if TYPE_CHECKING:
-    from dumpwalk.front.command import Outcome
+    from dumpwalk.report.model import Entry
 
 
 class CommandLine:
@@ -25,7 +25,7 @@ class CommandLine:
         """The options of the command that runs, as far as they are about the page."""
         self._clock = time_limit.Clock()
 
-    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
+    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Entry]:
         """What was made of each core; an option that the command lacks is one not given."""
         from dumpwalk.engine.run import Options as EngineOptions
         from dumpwalk.jobs import isolation

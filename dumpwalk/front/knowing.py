@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, List, Sequence
 
 if TYPE_CHECKING:
-    from dumpwalk.front.command import Outcome
+    from dumpwalk.report.model import Entry
 
 
-def known(outcomes: Sequence[Outcome], where: str) -> List[Outcome]:
+def known(outcomes: Sequence[Entry], where: str) -> List[Entry]:
     """The same with `verdict.known`. Raises StoreUnusable, Usage."""
     from dumpwalk.report.json_format import to_dict
     from dumpwalk.report.model import Report
@@ -19,7 +19,7 @@ def known(outcomes: Sequence[Outcome], where: str) -> List[Outcome]:
     from dumpwalk.triage.views import known_sentence
 
     keys = {}
-    found: List[Outcome] = []
+    found: List[Entry] = []
     with store.opened(where) as opened:
         for position, outcome in enumerate(outcomes):
             if isinstance(outcome, Report):

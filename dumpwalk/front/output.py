@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import List, Sequence, Tuple, Union
+from typing import List, Sequence, Tuple
 
 from dumpwalk.errors import BadOutput, Usage
 from dumpwalk.front.terminal import FILE_WIDTH as FILE_WIDTH
 from dumpwalk.report import json_format
-from dumpwalk.report.model import FailedCore, Report
-
-Outcome = Union[Report, FailedCore]
+from dumpwalk.report.model import Entry, Report
 
 EXTENSIONS = {
     ".json": "json", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".txt": "text",
@@ -54,7 +52,7 @@ def _same(one: str, other: str) -> bool:
         return False
 
 
-def render(outcomes: Sequence[Outcome], kind: str, width: int, color: bool, max_bytes: int, short: bool = False) -> str:
+def render(outcomes: Sequence[Entry], kind: str, width: int, color: bool, max_bytes: int, short: bool = False) -> str:
     """All outcomes in one format; `short` leaves the proof out of the text. Graph formats take one core only (Usage)."""
     single = outcomes[0] if len(outcomes) == 1 and isinstance(outcomes[0], Report) else None
     if kind == "json":

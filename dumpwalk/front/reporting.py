@@ -12,8 +12,7 @@ from dumpwalk.front import parameters
 from dumpwalk.front.command import Command, Options, Place
 
 if TYPE_CHECKING:
-    from dumpwalk.front.command import Outcome
-    from dumpwalk.report.model import Report
+    from dumpwalk.report.model import Entry, Report
 
 GRAPHS = ("mermaid", "dot")
 Renderer = Callable[["Report", int, bool], str]
@@ -97,7 +96,7 @@ def _report(
 
 def _deliver(
     place: Place,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[Entry],
     targets: Sequence[Tuple[str, str]],
     options: Options,
     view: Optional[Renderer],
@@ -121,9 +120,7 @@ def _deliver(
     place.say(text)
 
 
-def _known_issue(
-    place: Place, outcomes: Sequence[Outcome], targets: Sequence[Tuple[str, str]], options: Options
-) -> None:
+def _known_issue(place: Place, outcomes: Sequence[Entry], targets: Sequence[Tuple[str, str]], options: Options) -> None:
     from dumpwalk.front import output
     from dumpwalk.report import known_issue
 
@@ -143,13 +140,13 @@ def _known_issue(
     place.say(text(options["kind"]))
 
 
-def _reports(outcomes: Sequence[Outcome]) -> List[Report]:
+def _reports(outcomes: Sequence[Entry]) -> List[Report]:
     from dumpwalk.report.model import Report
 
     return [o for o in outcomes if isinstance(o, Report)]
 
 
-def _exit_code(outcomes: Sequence[Outcome], options: Options) -> int:
+def _exit_code(outcomes: Sequence[Entry], options: Options) -> int:
     from dumpwalk.report.exit_codes import exit_code
     from dumpwalk.report.model import FailedCore
 

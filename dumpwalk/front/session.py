@@ -15,7 +15,7 @@ from dumpwalk.front.command import Answer, Command, Options, View, held_by, note
 from dumpwalk.front.terminal import with_whole_lines
 
 if TYPE_CHECKING:
-    from dumpwalk.front.command import Outcome
+    from dumpwalk.report.model import Entry
 
 
 class Session:
@@ -36,7 +36,7 @@ class Session:
         if hasattr(self.debugger, "InterruptRequested") and self.debugger.InterruptRequested():
             raise KeyboardInterrupt
 
-    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Outcome]:
+    def outcomes(self, options: Options, prepare: Callable[[], None] = lambda: None) -> List[Entry]:
         note_missing(self, options)
         found = api.analyze_target(
             self.target, options["modules"], self.check, held_by(options), options["evidence"], wants(options)

@@ -18,7 +18,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import field
 from types import FrameType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits, scratch
 from dumpwalk.dataclass import dataclass
@@ -29,9 +29,8 @@ from dumpwalk.jobs import memory_bound
 from dumpwalk.jobs.child import Child, End, start
 from dumpwalk.jobs.job import Job, Task
 from dumpwalk.report.json_format import from_wire
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, FailedCore, Report
 
-Outcome = Union[Report, FailedCore]
 Wire = Dict[str, Any]
 """What a task gave, as plain data: `report` with its tables (json_format.to_wire), `answer` of a look, or `error` with
 `path`, `exit_code` and `error_kind`."""
@@ -45,12 +44,12 @@ def analyze_all(
     timeout: float,
     progress: Progress = lambda path, phase: None,
     meanwhile: Callable[[], None] = lambda: None,
-) -> List[Outcome]:
+) -> List[Entry]:
     """The outcome of each core, in the order given; some run side by side. `meanwhile` is called once they do.
 
     Raises NoLldb when the lldb that was asked for cannot be used, Interrupted at Ctrl-C and the signals that end a batch.
     """
-    outcomes: Dict[int, Outcome] = {}
+    outcomes: Dict[int, Entry] = {}
 
     def finished(position: int, wire: Wire) -> None:
         outcomes[position] = outcome_of(wire)
@@ -65,7 +64,7 @@ def analyze_process(
     timeout: float,
     progress: Progress = lambda path, phase: None,
     meanwhile: Callable[[], None] = lambda: None,
-) -> Outcome:
+) -> Entry:
     """The outcome of a live process, which goes on whatever happens here: the kernel lets it go when the child ends.
 
     Raises NoLldb, Interrupted.
@@ -137,7 +136,7 @@ def run_each(
     _Batch(tasks, timeout, spent, discovery, no_lldb, progress, finished, at_once, memory).run(meanwhile)
 
 
-def outcome_of(wire: Wire) -> Outcome:
+def outcome_of(wire: Wire) -> Entry:
     """The Report, or why there is none."""
     if "error" in wire:
         return FailedCore(wire["path"], wire["error"], wire["exit_code"], wire["error_kind"])
@@ -349,6 +348,6 @@ def _told_to_end() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def split(outcomes: Sequence[Outcome]) -> Tuple[List[Report], List[FailedCore]]:
+def split(outcomes: Sequence[Entry]) -> Tuple[List[Report], List[FailedCore]]:
     reports = [o for o in outcomes if isinstance(o, Report)]
     return reports, [o for o in outcomes if isinstance(o, FailedCore)]

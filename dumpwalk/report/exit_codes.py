@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Union
+from typing import Sequence
 
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, Report
 
 RANK = (10, 11, 12, 0)
 """Exit codes, the most telling first; a core that could not be analysed counts as 12."""
 
 
-def exit_code(entries: Sequence[Union[Report, FailedCore]]) -> int:
+def exit_code(entries: Sequence[Entry]) -> int:
     """The highest-ranking of the cores' codes; 1 where none could be analysed."""
     codes = {entry.verdict.exit_code if isinstance(entry, Report) else 12 for entry in entries}
     if not any(isinstance(entry, Report) for entry in entries):

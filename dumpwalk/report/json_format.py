@@ -11,9 +11,8 @@ from functools import cache
 from typing import Any, Callable, Dict, Iterator, List, Literal, Mapping, Sequence, Tuple, Union, get_type_hints
 
 from dumpwalk.report import sections
-from dumpwalk.report.model import FailedCore, Frame, Report, Thread, Verdict
+from dumpwalk.report.model import Entry, FailedCore, Frame, Report, Thread, Verdict
 
-Entry = Union[Report, FailedCore]
 _encode = json.JSONEncoder(separators=(", ", ": ")).encode
 
 

@@ -7,7 +7,7 @@ The contract only grows: keys are added, never renamed or dropped (`schema_versi
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar
+from typing import TYPE_CHECKING, Optional, Tuple, Type, TypeVar, Union
 
 from dumpwalk.claims.model import Actor, Coverage, Evidence, Finding, Verdict
 from dumpwalk.dataclass import dataclass
@@ -20,9 +20,10 @@ from dumpwalk.report.sections.threads.model import Frame, Group, Managed, Thread
 from dumpwalk.report.sections.wait_graph.model import GraphEdge, GraphNode, WaitGraph
 
 __all__ = (
-    "Actor", "CacheAllocator", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Evidence", "EvidenceCore", "FailedCore",
-    "Finding", "Frame", "GraphEdge", "GraphNode", "Group", "Lock", "LockObject", "LockOwner", "Managed", "Module", "Node", "Owner",
-    "Report", "Runtime", "SCHEMA_VERSION", "Thread", "Tool", "Verdict", "Violation", "Wait", "WaitGraph", "Waiter",
+    "Actor", "CacheAllocator", "Coverage", "Crash", "Cycle", "DispatchCache", "Dump", "Entry", "Evidence", "EvidenceCore",
+    "FailedCore", "Finding", "Frame", "GraphEdge", "GraphNode", "Group", "Lock", "LockObject", "LockOwner", "Managed",
+    "Module", "Node", "Owner", "Report", "Runtime", "SCHEMA_VERSION", "Thread", "Tool", "Verdict", "Violation", "Wait",
+    "Waiter", "WaitGraph",
 )  # fmt: skip
 """Classes of the sections are imported from here too: it is what Python programs know."""
 
@@ -71,3 +72,7 @@ class FailedCore:
     error: str
     exit_code: int
     error_kind: str = "error"
+
+
+Entry = Union[Report, FailedCore]
+"""A core's place among several: its report, or why there is none."""

@@ -7,10 +7,10 @@ name of the dump where that has the form that the kernel writes (`core.PROGRAM.H
 from __future__ import annotations
 
 import re
-from typing import Iterable, List, Pattern, Set, Tuple, Union
+from typing import Iterable, List, Pattern, Set, Tuple
 
 from dumpwalk.report.escape import map_strings
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, Report
 
 NAME = r"(?:[A-Z][\w.-]*(?: [A-Z][\w.-]*){1,3}(?=[/\\])|[^/\\\s:\"'<>|]+)"
 """Up to the next separator; with blanks in it only where it looks like `First Last` and a separator follows."""
@@ -42,8 +42,6 @@ _DUMP_WORDS = frozenset(_DUMP_WORDS_TEXT.split())
 _SEPARATED = (".", "-", "_")
 _SEPARATORS = re.compile(r"[._\-\s]+")
 _NUMBER = re.compile(r"\d+|[0-9a-fA-F]{16,}|\d{8}[Tt]\d{4,6}|[vV]?\d+[a-z]?|net\d+")
-
-Entry = Union[Report, FailedCore]
 
 
 def telling(name: str) -> bool:

@@ -12,14 +12,14 @@ import getpass
 import re
 import socket
 from dataclasses import replace
-from typing import Any, Callable, Iterable, List, Pattern, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Iterable, List, Pattern, Sequence, Tuple, TypeVar, cast
 
 from dumpwalk.report import private_names
 from dumpwalk.report.escape import map_strings
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, FailedCore, Report
 from dumpwalk.report.private_names import HOMES, SHARE_HOST, SYMBOLS, USER_AT_HOST, telling
 
-Entry = TypeVar("Entry", Report, FailedCore)
+Either = TypeVar("Either", Report, FailedCore)
 
 USER, HOME, HOST = "<redacted:user>", "<redacted:home>", "<redacted:host>"
 _RULES: Tuple[Tuple[Pattern[str], str], ...] = (
@@ -56,13 +56,13 @@ def _word(name: str) -> Pattern[str]:
     return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", re.IGNORECASE)
 
 
-def redact_all(entries: Sequence[Union[Report, FailedCore]]) -> List[Union[Report, FailedCore]]:
+def redact_all(entries: Sequence[Entry]) -> List[Entry]:
     """Each with marks; what one of them gives away is redacted in all."""
     users, hosts = private_names.names_in(entries)
     return [redact(e, hosts, users) if isinstance(e, Report) else redact(e, hosts, users) for e in entries]
 
 
-def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) -> Entry:
+def redact(report: Either, hosts: Iterable[str] = (), users: Iterable[str] = ()) -> Either:
     """The report (or the entry of a core that failed) with marks in place of names, and a report's `redacted` set.
 
     `hosts` and `users` are redacted as words too.
@@ -89,7 +89,7 @@ def redact(report: Entry, hosts: Iterable[str] = (), users: Iterable[str] = ()) 
     changed: Any = map_strings(report, change)
     if isinstance(changed, Report):
         changed = replace(changed, redacted=True)
-    return cast(Entry, changed)
+    return cast(Either, changed)
 
 
 def of_words(given: Sequence[str]) -> Callable[[str], str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Dict, List, Sequence, Tuple
 
 from dumpwalk.dataclass import dataclass
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, Report
 
-Entry = Union[Report, FailedCore]
 SEVERITY = ("hang", "suspicious", "inconclusive", "not analysed", "none")
 
 

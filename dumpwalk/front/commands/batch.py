@@ -11,7 +11,7 @@ from dumpwalk.front import parameters, triage
 from dumpwalk.front.command import Argument, Command, Option, Options, Place, note_missing
 
 if TYPE_CHECKING:
-    from dumpwalk.front.command import Outcome
+    from dumpwalk.report.model import Entry
 
 
 def _run(place: Place, options: Options) -> int:
@@ -29,7 +29,7 @@ def _run(place: Place, options: Options) -> int:
         done = batch.run(options, opened)
         rows = batch_summary.counted(list(done.values()))
         for file, kind in targets:
-            told: List[Outcome] = [*batch_summary.reports(opened, rows).values(), *batch_summary.failures(done)]
+            told: List[Entry] = [*batch_summary.reports(opened, rows).values(), *batch_summary.failures(done)]
             output.write(file, output.render(told, kind, output.FILE_WIDTH, False, 60_000))
         place.say(batch_summary.render(opened, done, *place.page()))
     code = batch_summary.exit_code(list(done.values()))

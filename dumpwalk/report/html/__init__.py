@@ -19,12 +19,10 @@ from dumpwalk.report.escape import clean
 from dumpwalk.report.glossary import Reader
 from dumpwalk.report.html.core import Core, Failed, Part
 from dumpwalk.report.html.marks import inferred, named
-from dumpwalk.report.model import FailedCore, Report
+from dumpwalk.report.model import Entry, FailedCore
 from dumpwalk.report.names import base_name, count, plural
 from dumpwalk.report.section import html_parts
 from dumpwalk.report.templates import asset, environment
-
-Entry = Union[Report, FailedCore]
 
 
 def render(outcomes: Sequence[Entry]) -> str:
