@@ -3,12 +3,16 @@ of accessibility (axe-core) in a real Chromium."""
 
 from __future__ import annotations
 
+import base64
+import re
+import zlib
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from dumpwalk.report import html
+from tests.golden_reports import report_of
 from tests.html_pages import real_page
 from tests.report_samples import SAMPLES, hang_self
 from tests.test_html_browser import browser, opened, pytestmark  # noqa: F401  (fixtures)
@@ -89,8 +93,6 @@ def test_a_page_of_a_managed_deadlock(opened: Open, axe: str) -> None:  # noqa: 
     assert driver.execute_script(lit, driver.find_element("css selector", "h1")) == []
 
     assert broken_rules(driver, axe) == []
-    marks = "return getComputedStyle(document.querySelector('.cover'), '::before').printColorAdjust"
-    assert driver.execute_script(marks) == "exact", "the marks of coverage are printed"
 
 
 def test_a_narrow_window_cuts_nothing_and_says_what_scrolls(browser: Any, opened: Open, axe: str) -> None:  # noqa: F811
@@ -107,6 +109,22 @@ def test_a_narrow_window_cuts_nothing_and_says_what_scrolls(browser: Any, opened
         reach = "const b = arguments[0]; b.scrollLeft = 1e6; return b.scrollLeft + b.clientWidth >= b.scrollWidth - 1"
         assert driver.execute_script(reach, box), "all of it can be scrolled to"
     assert broken_rules(driver, axe) == []
+
+
+def test_a_pdf_keeps_the_marks_of_coverage(opened: Open) -> None:  # noqa: F811
+    """Printed as a browser does without being asked for backgrounds: a full disc, a half one, a ring."""
+    driver = opened([report_of("hang-self-normal")])
+    marks, colour = driver.execute_script(
+        "return [['complete', 'partial', 'none'].map(s => document.querySelectorAll('.cover.' + s).length),"
+        " getComputedStyle(document.querySelector('.cover.complete'), '::before').backgroundColor.match(/\\d+/g).map(Number)]"
+    )
+    assert min(marks) >= 2
+    pdf = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+    packed = re.findall(rb"/FlateDecode.*?stream\r?\n(x.*?)\r?\nendstream", pdf, re.DOTALL)
+    drawn = b"\n".join(zlib.decompress(stream) for stream in packed)
+    green = " ".join(f"{part / 255:.4f}".strip("0") for part in colour).encode()
+    discs = re.findall(re.escape(green) + rb" rg\n(?:[^\n]*(?:gs|BDC|EMC)\n)*(?:[-\d. ]+ [mlc]\n|h\n)+f\n", drawn)
+    assert [len(discs), drawn.count(b"/Pattern cs")] == marks[:2]
 
 
 def test_nothing_found_is_grey_and_what_comes_next_is_said(opened: Open, axe: str, tmp_path: Path) -> None:  # noqa: F811
