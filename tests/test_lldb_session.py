@@ -18,7 +18,7 @@ from tests.conftest import ROOT, unpack_core
 from tests.lldb_batch import Batch, batch, clean_environment, init_line, lldb_program, load, settings_for
 from tests.real_cores import analyze, module_options
 
-SUBCOMMANDS = ("analyze", "threads", "locks", "graph", "cache", "walk", "explain")
+SUBCOMMANDS = ("analyze", "threads", "locks", "graph", "cache", "walk", "explain", "async", "bt", "object", "pool")
 HANG = "hang-self"
 VERDICT = "dumpwalk-verdict: hang dispatch-cache-cycle:"
 
@@ -118,6 +118,22 @@ def test_files_that_lldb_has_not_loaded_give_names_and_hints_are_typed_as_they_s
     assert "holds 'lock_a' and waits for 'lock_b', in move_a_to_b" in there
     assert whole.strip() == there.replace("`dumpwalk threads CORE`:", "`dumpwalk threads`:").strip()
     assert "\n  dumpwalk analyze --full\n" in short and "\n  dumpwalk explain lock-cycle\n" in short
+
+
+def test_what_comes_next_is_a_command_that_works_there() -> None:
+    """What the session has is typed as it stands; the rest is the shell's, which lldb runs by `shell`."""
+    core = unpack_core("hang-self-normal")
+    done = in_session("hang-self-normal", "dumpwalk analyze --short", "shell echo he''ard")
+    assert done.code == 0 and "\nheard" in done.output, done
+    said = done.output.split("What next\n")[1].split("\n\n")[0].splitlines()
+    lines = [line.strip() for line in said if re.match(r"  \S", line)]
+    tool = next(line for line in lines if "createdump" in line)
+    assert tool.startswith("shell /") and tool.endswith("/createdump --withheap -f core.PID PID")
+    assert f"shell dumpwalk compare {core} SECOND" in lines and "dumpwalk analyze -m FOLDER" in lines
+    here = [line for line in lines if line.startswith("dumpwalk ")]
+    assert here[1:] == ["dumpwalk analyze --full", "dumpwalk explain stacks-only"]
+    again = in_session("hang-self-normal", *(line.replace("FOLDER", str(core.parent)) for line in here))
+    assert again.code == 0 and not again.errors and again.output.count("INCONCLUSIVE") == 2, again
 
 
 def test_a_core_without_its_program_is_explained_all_the_same() -> None:
