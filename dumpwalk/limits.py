@@ -336,5 +336,5 @@ HOLDERS = 8
 CHAIN_GROUPS = 2000
 """Chains of awaiting methods that differ from each other which the report lists; the most frequent come first."""
 
-ENDS_SEARCHED = 16
+ENDS_SEARCHED = 32
 """Ends of chains of which all memory is searched for who leads to them, in up to REFERRER_LEVELS rounds for all of them."""

@@ -26,7 +26,8 @@ from tests.test_managed_locks import ring
 
 LOST, HELD, CONTEXT, SHAPES = "net8-await-lost", "net9-await-held", "net9-await-context", "net8-await-shapes"
 PARALLEL, INITIALISER = "net9-parallel-lock", "net8-cctor-task"
-SCENES = (LOST, HELD, CONTEXT, SHAPES, PARALLEL, INITIALISER)
+SOURCES, SOURCES_LOST = "net8-await-sources", "net9-await-sources-lost"
+SCENES = (LOST, HELD, CONTEXT, SHAPES, PARALLEL, INITIALISER, SOURCES, SOURCES_LOST)
 Told = Tuple[int, Dict[str, Any], Dict[str, Any]]
 
 
@@ -175,6 +176,82 @@ def test_every_way_of_writing_an_awaiting_method_is_named() -> None:
     assert labels(forgotten) == ["Post.Shapes.Forget@1", "Post.Shapes.Gate@1"]
     (bell,) = [c["end"] for c in found if c["end"]["kind"] == "custom"]
     assert bell["what"] == "Post.Bell"
+
+
+RAIL = "Rail.Sources."
+# Role: the methods, and the kind of each end. A role that is not in the lost scene has no end there that nobody leads to.
+SOURCE_CHAINS = {
+    "late": (["Late@1", "Task.WaitAsync"], {"completion-source", "timer"}),
+    "called": (["Called@1", "Task.WaitAsync"], {"completion-source", "cancellation"}),
+    "ticks": (["Ticks@1"], {"timer"}),
+    "delayed": (["Delayed@1"], {"timer"}),
+    "endless": (["Endless@1"], {"cancellation"}),
+    "signalled": (["Signalled@1"], {"value-source"}),
+    "as-task": (["AsTask@1", "ValueTask.AsTask"], {"value-source"}),
+    "pooled": (["Pooled@1", "Pools@1", "Pool@2"], {"completion-source"}),
+    "valued": (["Valued@1", "Value@1"], {"completion-source"}),
+    "any-of-two": (["AnyOfTwo@1", "Task.WhenAny"], {"completion-source"}),
+    "reads": (["Reads@1"], {"channel"}),
+    "reads-single": (["Reads@1"], {"channel"}),
+    "reads-all": (["ReadsAll@1", "System.Threading.Channels.ChannelReader`1.ReadAllAsync@1"], {"channel"}),
+    "writes": (["Writes@1"], {"channel"}),
+    "completion": (["Completion@1"], {"completion-source"}),
+    "each": (["Each@1", "Odd@1", "Stops@2"], {"completion-source"}),
+    "each-configured": (["EachConfigured@1", "Stops@2"], {"completion-source"}),
+    "gate": (["Gate@1"], {"semaphore"}),
+    "gate-in-time": (
+        ["GateInTime@1", "System.Threading.SemaphoreSlim.WaitUntilCountOrTimeoutAsync@1", "Task.WaitAsync"],
+        {"semaphore", "timer"},
+    ),
+    "lazily": (["Lazily@1"], {"completion-source"}),
+}
+
+
+def full(names: List[str]) -> List[str]:
+    return [name if name.startswith(("Task.", "ValueTask.", "System.")) else RAIL + name for name in names]
+
+
+@pytest.mark.live
+def test_sources_timers_channels_and_tokens_end_chains_and_are_healthy_where_somebody_is_there() -> None:
+    code, report, truth = told(SOURCES)
+    assert (code, report["verdict"]["kind"]) == (0, "nothing-stuck"), report["coverage"]
+    for role, (methods, ends) in SOURCE_CHAINS.items():
+        chains = chains_of(report, truth, role)
+        assert {chain["end"]["kind"] for chain in chains} == ends, role
+        assert all(labels(chain) == full(methods) for chain in chains), role
+        assert {step["grade"] for chain in chains for step in chain["steps"]} == {"proved"}, role
+        assert not any(chain["stuck"] for chain in chains)
+        due = [chain["end"]["due_ms"] for chain in chains if chain["end"]["kind"] == "timer"]
+        assert all(one == 3600 * 1000 for one in due), role
+        held = [chain["end"]["nobody"] for chain in chains if chain["end"]["kind"] != "timer"]
+        assert False in held or not held, role
+    assert len(chains_of(report, truth, "any-of-three")) == 3
+    (note,) = [f for f in report["findings"] if f["kind"] == "wait-without-owner"]
+    actors = {a["thread"] for a in note["actors"]}
+    by_role = {
+        role: {t["index"] for t in report["threads"] if t["tid"] == truth["threads"][role]["tid"]}
+        for role in SOURCE_CHAINS
+    }
+    come = {"late", "ticks", "delayed", "gate-in-time"}  # time will end these waits: they are explained
+    assert all(by_role[role].isdisjoint(actors) is (role in come) for role in SOURCE_CHAINS)
+    (line,) = [line for line in note["observed"] if '"signalled"' in line]
+    assert "; its chain ends at Rail.Signal, to which the stack of thread 1 leads" in line
+
+
+@pytest.mark.live
+def test_same_sources_that_nobody_leads_to_are_stuck_and_what_time_ends_is_not() -> None:
+    code, report, truth = told(SOURCES_LOST)
+    assert (code, report["verdict"]["kind"]) == (11, "async-stuck")
+    stuck = {role for role in truth["threads"] if any(chain["stuck"] for chain in chains_of(report, truth, role))}
+    alive = {"main", "late", "delayed", "any-of-three", "for-each"}
+    assert stuck == set(truth["threads"]) - alive
+    for role in stuck:
+        chains = chains_of(report, truth, role)
+        assert all(labels(chain) == full(SOURCE_CHAINS[role][0]) and chain["end"]["nobody"] for chain in chains), role
+    for name, role in (("called-train", "called"), ("pooled-train", "pooled"), ("each-train", "each")):
+        assert seen(truth, name)[0] in {c["end"]["address"] for c in chains_of(report, truth, role)}
+    found = [f for f in report["findings"] if f["kind"] == "async-stuck"]
+    assert {f["confidence"] for f in found} == {"corroborated"}  # every step by two words
 
 
 @pytest.mark.live

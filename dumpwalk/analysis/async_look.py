@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.tasks.census import Census
 from dumpwalk.coreclr.tasks.chain import Node
-from dumpwalk.coreclr.tasks.stuck import EndLook
+from dumpwalk.coreclr.tasks.stuck import EndLook, is_settled
 from dumpwalk.coreclr.tasks.waits import TaskWait
 from dumpwalk.dataclass import dataclass
 
@@ -36,6 +36,11 @@ class BlockedChain:
     stuck: bool
     """Nobody is shown to be left who could end it."""
     bound: Tuple[Bound, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """What will end it is known."""
+        return is_settled(self.chain)
 
     @property
     def dead_ends(self) -> Tuple[EndLook, ...]:

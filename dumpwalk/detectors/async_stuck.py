@@ -91,6 +91,8 @@ def _usual_cause(look: EndLook) -> str:
         return "A SemaphoreSlim used as a lock by async methods, one of which never released it."
     if look.end.kind == "channel":
         return "A channel whose writers are gone without completing it."
+    if look.end.kind == "cancellation":
+        return "A CancellationTokenSource that was dropped without being cancelled."
     if look.end.kind == "cycle":
         return "An async method that awaits its own task, by way of others."
     return "A TaskCompletionSource whose owner was dropped without completing it: an exception, an early return, a lost callback."

@@ -6,9 +6,9 @@ note that lists what is waited for, with its counts.
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
-from dumpwalk.analysis.async_look import AsyncLook
+from dumpwalk.analysis.async_look import AsyncLook, BlockedChain
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.claims.model import Actor, Finding
@@ -18,23 +18,37 @@ from dumpwalk.locks.waits import Wait
 
 KIND = "wait-without-owner"
 _SHOWN = 16
+_COMES = ("timer", "io", "queued", "posted")
+"""Ends of chains that are told only where there are no others."""
 
 
 def managed_waits(facts: Facts) -> List[Finding]:
     groups: Dict[Tuple[str, object], List[Wait]] = {}
     starving = {held.worker.thread.index for held in facts.of(PoolLook).held} if facts.of(PoolLook).starved else set()
-    told = {one.thread.index for one in facts.of(AsyncLook).blocked if one.stuck or one.bound}
+    told = {one.thread.index for one in facts.of(AsyncLook).blocked if one.stuck or one.bound or one.settled}
     for wait in facts.waits:
         if wait.thread.index in starving or wait.thread.index in told:
-            continue  # what it waits for is told: it is queued, or nobody can end it
+            continue  # what it waits for is told: it is queued, a timer, a socket, or nobody can end it
         if wait.kind in OWNERLESS and wait.explained and "managed-locks" in wait.areas:
             groups.setdefault((wait.kind, wait.target or wait.thread.index), []).append(wait)
     return [_finding(facts, list(groups.values()))] if groups else []
 
 
+def _end(one: Optional[BlockedChain]) -> str:
+    """`; its chain ends at a TaskCompletionSource, to which the stack of thread 9 leads`."""
+    looks = [look for look in one.ends if look.end.kind not in _COMES] if one is not None else []
+    looks = looks or list(one.ends if one is not None else ())
+    if not looks:
+        return ""
+    first, held = looks[0], looks[0].reach.holders if looks[0].reach is not None else []
+    text = f"; its chain ends at {first.end.what}" + (f", to which {held[0].what} leads" if held else "")
+    return text + (f", and at {wording.plural(len(looks) - 1, 'other thing')}" if len(looks) > 1 else "")
+
+
 def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
     lines, evidence = [], []
     labels = facts.reading.labels if facts.reading is not None else {}
+    chains = {one.thread.index: one for one in facts.of(AsyncLook).blocked}
     for waits in sorted(groups, key=lambda g: (-len(g), g[0].thread.index))[:_SHOWN]:
         first = waits[0]
         what = labels.get(first.target, first.kind) if first.target is not None else f"a {first.kind}"
@@ -42,7 +56,8 @@ def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
         threads = wording.thread_words([w.thread for w in waits]).capitalize()
         if len(waits) == 1:
             threads = wording.person(facts, first.thread)
-        lines.append(f"{threads} {verb} for {what}{wording.place(facts, first.thread)}.")
+        end = _end(chains.get(first.thread.index))
+        lines.append(f"{threads} {verb} for {what}{wording.place(facts, first.thread)}{end}.")
         evidence.append(wording.wait_evidence(facts, first, f"thread {first.thread.index} waits for {what}"))
     if len(groups) > _SHOWN:
         lines.append(f"{len(groups) - _SHOWN} more of such things are waited for.")

@@ -161,8 +161,11 @@ class Awaited:
     def goes_on(self, source: int, obj: int) -> bool:
         """Whether what is awaited names the method (or a delegate of it) as the one who goes on."""
         if self.tasks.is_task(source):
-            followers = self.tasks.followers(source)
-            return obj in followers or any(self.machines.object_of(box) == obj for box in followers)
+            way = (one for first in self.tasks.continuations(source) for one in self.tasks.way_on(first))
+            return any(one == obj or self.machines.object_of(one) == obj for one in way)
+        told = self.tasks.sources.told(source)
+        if told is not None and obj in (told, self.machines.object_of(told)):
+            return True
         view = self.tasks.view
         size = view.size_of(source)
         count = min(size // 8, _SOURCE_WORDS) if isinstance(size, int) else 0
@@ -185,16 +188,17 @@ class Awaited:
         return Below(kind, what, None, (inner,), "proved", f"{name} of 0x{obj:x} is 0x{inner:x}")
 
     def _in_time(self, obj: int) -> Union[Below, End]:
-        """Task.WaitAsync: the task, or the timer, or a cancellation; the last is counted only."""
+        """Task.WaitAsync: the task, or the timer, or a cancellation; a token that could not be read is counted only."""
         tasks, view = self.tasks, self.tasks.view
         task, timer = tasks.reference(obj, "_task"), timer_of(tasks, obj)
         if not task:
             return end_of(tasks, obj)
         token = view.field(obj, "_registration")
         node = view.struct_field(token.method_table, token.address, "_node") if isinstance(token, Value) else None
-        cancelled = 0 if isinstance(node, Value) and node.value == 0 else 1
-        both = (task,) if timer is None else (task, timer.address)
-        return Below("any", "Task.WaitAsync", None, both, "proved", f"fields of 0x{obj:x} name them", cancelled)
+        known = isinstance(node, Value)
+        callback = node.value if isinstance(node, Value) and isinstance(node.value, int) else 0
+        ways = tuple(way for way in (task, timer.address if timer is not None else 0, callback) if way)
+        return Below("any", "Task.WaitAsync", None, ways, "proved", f"fields of 0x{obj:x} name them", 0 if known else 1)
 
     def _any(self, obj: int) -> Union[Below, End]:
         found = [a for a in (self.tasks.reference(obj, name) for name in ("_task1", "_task2")) if a]

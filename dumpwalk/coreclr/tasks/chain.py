@@ -12,12 +12,12 @@ from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Word
 
 EndKind = Literal[
-    "timer", "io", "semaphore", "channel", "completion-source", "value-source", "promise", "queued", "posted", "running",
-    "unstarted", "custom", "over", "unread", "cycle", "limit",
+    "timer", "io", "semaphore", "channel", "completion-source", "value-source", "promise", "cancellation", "queued", "posted",
+    "running", "unstarted", "custom", "over", "unread", "cycle", "limit",
 ]  # fmt: skip
 NodeKind = Literal["method", "all", "any", "continuation", "wrapper", "task"]
 
-OPEN: Tuple[EndKind, ...] = ("completion-source", "semaphore", "channel", "value-source", "promise")
+OPEN: Tuple[EndKind, ...] = ("completion-source", "semaphore", "channel", "value-source", "promise", "cancellation")
 """Ends that somebody has to complete: whether anybody is there is another question (referrers.py)."""
 
 

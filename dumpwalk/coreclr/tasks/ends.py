@@ -15,6 +15,9 @@ from dumpwalk.coreclr.tasks.timers import timer_of
 
 _PLAIN = (TASK, TASK + "`1")
 _TIMERS = ("DelayPromise", "DelayPromiseWithCancellation", "PeriodicTimer+State", "System.Threading.TimerQueueTimer")
+_CANCELLED = "DelayPromiseWithCancellation"
+CALLBACK = "System.Threading.CancellationTokenSource+CallbackNode"
+"""What a token's source calls when it is cancelled."""
 _SEMAPHORE = "System.Threading.SemaphoreSlim"
 _WAITER = _SEMAPHORE + "+TaskNode"
 _CHANNELS = "System.Threading.Channels."
@@ -42,6 +45,9 @@ def end_of(tasks: Tasks, obj: int) -> End:
     type_says = f"the object 0x{obj:x} is a {name}"
     if definition.endswith(_TIMERS):
         timer = timer_of(tasks, obj)
+        if timer is None and tasks.reference(obj, "_timer") == 0 and definition.endswith(_CANCELLED):
+            how = f"{type_says} that has no timer"
+            return End("cancellation", obj, "a delay without end, which only a CancellationToken ends", "proved", how)
         if timer is None and tasks.reference(obj, "_timer") == 0:
             return End("timer", obj, "a delay without end", "proved", f"{type_says} that has no timer")
         if timer is None:
@@ -51,6 +57,9 @@ def end_of(tasks: Tasks, obj: int) -> End:
         return End("timer", obj, what, "proved", how, due_ms=timer.due_ms, set_at_ms=timer.set_at_ms)
     if definition == _WAITER:
         return End("semaphore", obj, "a SemaphoreSlim", "proved", f"{type_says}, a waiter in the queue of WaitAsync")
+    if definition == CALLBACK:
+        how = f"{type_says}, a callback that was registered with a CancellationToken"
+        return End("cancellation", obj, "the cancellation of a CancellationToken", "proved", how)
     if definition.startswith(_CHANNELS):
         return End("channel", obj, "a channel", "proved", type_says)
     if definition.startswith(_IO):
@@ -60,7 +69,7 @@ def end_of(tasks: Tasks, obj: int) -> End:
         return End("completion-source", obj, "a TaskCompletionSource", "proved", how)
     if tasks.is_task(obj):
         return End("promise", obj, short_type(name), "proved", f"{type_says}: somebody has to complete it")
-    kind: EndKind = "value-source" if _is_source(tasks, obj) else "custom"
+    kind: EndKind = "value-source" if tasks.sources.is_source(obj) else "custom"
     return End(kind, obj, name, "proved" if kind == "value-source" else "corroborated", type_says)
 
 
@@ -73,14 +82,6 @@ def _io(tasks: Tasks, obj: int, name: str, type_says: str) -> End:
         how = f"{type_says}; _operating is {operating}, which is not in progress"
         return End("value-source", obj, name, "corroborated", how)
     return End("io", obj, f"input or output: {name}", "corroborated", type_says)
-
-
-def _is_source(tasks: Tasks, obj: int) -> bool:
-    """A source of a ValueTask: it keeps its continuation in a ManualResetValueTaskSourceCore."""
-    fields = tasks.view.fields(obj)
-    if not isinstance(fields, list):
-        return False
-    return any("ManualResetValueTaskSourceCore" in (getattr(value, "type_name", None) or "") for _, value in fields)
 
 
 def semaphore_words(tasks: Tasks, semaphore: int) -> str:

@@ -16,14 +16,13 @@ from dumpwalk import limits
 from dumpwalk.core.memory import is_captured
 from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.coreclr.tasks.ends import CALLBACK
 from dumpwalk.coreclr.tasks.heap import writable_runs
 from dumpwalk.coreclr.tasks.sweep import Sweep
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.tasks.timers import timer_of
 from dumpwalk.coreclr.types.containing import Containing
 from dumpwalk.dataclass import dataclass
-
-_CALLBACK = "System.Threading.CancellationTokenSource+CallbackNode"
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,17 @@ class Referrers:
         return Holder(word, f"the stack of thread {thread.index}") if used and thread.index not in blocked else None
 
     def root(self, obj: int) -> Optional[str]:
-        """What an object is that something outside of it will call: a timer that is set, a callback of a cancellation."""
+        """What an object is that something outside of it will call: a timer that is set, one of a token's source too."""
         if timer_of(self._tasks, obj) is not None:
             return f"a timer that is set, by way of the object 0x{obj:x}"
-        if self._around.view.definition_of(obj) == _CALLBACK:
-            return f"a callback of a CancellationToken, 0x{obj:x}"
         return None
+
+    def source_of(self, obj: int) -> Optional[int]:
+        """The CancellationTokenSource that an object is a callback of; None for any other object."""
+        if self._around.view.definition_of(obj) != CALLBACK:
+            return None
+        registrations = self._tasks.reference(obj, "Registrations")
+        return (self._tasks.reference(registrations, "Source") if registrations else None) or None
 
     def _stack(self, word: int) -> Optional[Tuple[Thread, bool]]:
         """The thread on whose stack a word lies, and whether that part of it is in use."""
@@ -163,8 +167,13 @@ class _Climb:
         """By the number of steps from the ends."""
         self._crowd = limits.REFERRER_LEVELS + 1
         """The least number of steps at which there are too many objects."""
+        self._sources: Dict[int, int] = {}
+        """Sources of tokens of which a callback was met, with that."""
         for end in sorted(question.ends):
             self._arrive(end, 0)
+            source = referrers.source_of(end)
+            if source is not None:
+                self._come_to(source, 1, end)
 
     def wanted(self) -> List[int]:
         """Objects of which all that names them has still to be known, so that no nearer root is left out than was found."""
@@ -179,12 +188,22 @@ class _Climb:
         owner = self._referrers.owner(word, self._question.blocked)
         if isinstance(owner, Holder):
             self._hold(level, owner)
-        elif owner is not None and owner not in self._question.members and self._level.get(owner, level + 1) > level:
-            root = self._referrers.root(owner)
-            if root is not None:
-                self._hold(level, Holder(word, root))
-            else:
-                self._arrive(owner, level)
+        elif owner is not None and owner not in self._question.members:
+            self._come_to(owner, level, word)
+
+    def _come_to(self, obj: int, level: int, word: int) -> None:
+        """An object has a word that leads to the ends. A callback's own referrers are its source's, which calls it."""
+        source = self._referrers.source_of(obj)
+        if source is not None:
+            self._sources.setdefault(source, obj)
+            obj = source
+        if self._level.get(obj, level + 1) <= level:
+            return
+        root = self._referrers.root(obj)
+        if root is not None:
+            self._hold(level, Holder(word, root))
+        else:
+            self._arrive(obj, level)
 
     def _hold(self, level: int, holder: Holder) -> None:
         held = self._holders.setdefault(level, [])
@@ -214,11 +233,21 @@ class _Climb:
         one = Reach(self._holders[nearest] if nearest is not None else [], passed, [], searched)
         if nearest is not None:
             return one
+        lacks = self._lacks()
+        if lacks and self._sources:
+            source, node = min(self._sources.items())
+            one.holders.append(Holder(node, f"a callback of a CancellationToken, of the source 0x{source:x}"))
+        else:
+            one.lacks += lacks
+        return one
+
+    def _lacks(self) -> List[str]:
+        lacks = []
         if self._crowd <= limits.REFERRER_LEVELS:
-            one.lacks.append(f"more than {limits.REFERRERS} objects lead to it")
+            lacks.append(f"more than {limits.REFERRERS} objects lead to it")
         elif any(level >= limits.REFERRER_LEVELS for level in self._level.values()):
             times = limits.REFERRER_LEVELS
-            one.lacks.append(f"objects that lead to it were followed {times} times, and there are more")
+            lacks.append(f"objects that lead to it were followed {times} times, and there are more")
         if any(level < limits.REFERRER_LEVELS and self._sweep.is_full(obj) for obj, level in self._level.items()):
-            one.lacks.append(f"more than {limits.REFERRER_WORDS:,} words name one object")
-        return one
+            lacks.append(f"more than {limits.REFERRER_WORDS:,} words name one object")
+        return lacks

@@ -103,3 +103,14 @@ def is_stuck(node: Node, looks: Mapping[int, bool]) -> bool:
     if node.kind == "any":
         return bool(stuck) and all(stuck) and not node.left_out
     return any(stuck)
+
+
+def is_settled(node: Node) -> bool:
+    """Whether what will end a chain is known: time, a device, a worker of the pool, a thread."""
+    if node.end is not None:
+        end = node.end
+        if end.kind == "timer":
+            return end.due_ms is not None
+        return end.kind in ("io", "queued", "posted") or (end.kind == "running" and end.thread is not None)
+    below = [is_settled(child) for child in node.below]
+    return any(below) if node.kind == "any" else all(below) and not node.left_out

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from dumpwalk import limits
 from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.tasks.precode import called_method
+from dumpwalk.coreclr.tasks.sources import ValueSources
 from dumpwalk.coreclr.types.objects import Array, Value
 from dumpwalk.dataclass import dataclass
 
@@ -23,7 +24,7 @@ _BOX = re.compile(r"AsyncStateMachineBox`1\[(.*)\]$")
 _STATE_MACHINE = re.compile(r"^(.*)\+<([^<>]+)>(?:d(?:__\d+)?|c__async[0-9A-F]*)(?:`\d+)?(?:\[.*\])?$")
 _LOCAL = re.compile(r"^(.*)\+<<([^<>]+)>g__([^|<>]+)\|[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
 _LAMBDA = re.compile(r"^(.*)\+<<([^<>]+)>b__[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
-_CLOSURE = re.compile(r"\+<>c(?:__DisplayClass[\d_]+)?(?:`\d+)?$")
+_CLOSURE = re.compile(r"\+<>c(?:__(?:DisplayClass)?[\d_]+)?(?:`\d+)?$")
 """The class that the compiler makes for lambdas and what they capture."""
 EVENTS = ("SetOnInvokeMres", "SetOnCountdownMres")
 """Ends of the type's name of the event on which a blocked thread sleeps until its task (or all of its tasks) is done."""
@@ -61,6 +62,7 @@ class Tasks:
 
     def __init__(self, view: ManagedView) -> None:
         self.view = view
+        self.sources = ValueSources(view)
         self._are_tasks: Dict[int, bool] = {}
         self._known: Dict[int, Optional[TaskState]] = {}
 
@@ -153,25 +155,40 @@ class Tasks:
             follower = self.follower(continuation)
             if follower is not None:
                 found.append(follower)
+        if not found:
+            told = self.sources.told(obj) or self.sources.told(self._machine_object(obj))
+            follower = self.follower(told) if told else None
+            if follower is not None:
+                found.append(follower)
         return found
+
+    def _machine_object(self, obj: int) -> int:
+        """The state machine of a box, where it is an object of its own; 0 where there is none."""
+        state = self.state(obj)
+        return (self.reference(obj, "StateMachine") or 0) if state is not None and state.is_box else 0
 
     def follower(self, continuation: int) -> Optional[int]:
         """The task that a continuation moves on; None where it may be moved on by something else as well."""
+        return next((obj for obj in self.way_on(continuation) if self.is_task(obj)), None)
+
+    def way_on(self, continuation: int) -> Iterator[int]:
+        """The objects from a continuation to the task that it moves on: wrappers, delegates, boxes that are no tasks."""
         for _ in range(limits.DELEGATES_DEEP):
             name = self.view.definition_of(continuation)
             if not isinstance(name, str) or any(part in name for part in _ONE_OF_MANY):
-                return None
+                return
+            yield continuation
             if self.is_task(continuation):
-                return continuation
+                return
             inner = None
             for field in ("m_task", "m_action", "_target", "_continuation", "_innerTask"):
                 inner = self.reference(continuation, field)
                 if inner:
                     break
+            inner = inner or self.sources.told(continuation)
             if not inner:
-                return None
+                return
             continuation = inner
-        return None
 
     def in_motion(self, box: int) -> bool:
         """The async method runs now: its state machine's state is -1 and no await's number."""

@@ -29,8 +29,9 @@ WORDS = {
     "AsyncEnd": "Where a chain ends.",
     "AsyncEnd.kind": (
         "timer, io, semaphore, channel, completion-source, value-source (another source of a ValueTask), promise (another "
-        "task that somebody completes), queued (in the thread pool), posted (in a SynchronizationContext), running, "
-        "unstarted, custom (an awaiter of the program's own), over (what it awaits is done), cycle, unread, limit."
+        "task that somebody completes), cancellation (of a token), queued (in the thread pool), posted (in a "
+        "SynchronizationContext), running, unstarted, custom (an awaiter of the program's own), over (what it awaits is "
+        "done), cycle, unread, limit."
     ),
     "AsyncEnd.what": "The same for people.",
     "AsyncEnd.address": "The object, of one of the chains.",
