@@ -177,3 +177,15 @@ def test_stripped_frames_get_inferred_names(name: str) -> None:
         ("VirtualCallStubManager::ResolveWorker", "inferred"),
         ("VSD_ResolveWorker", "inferred"),
     ]
+
+
+@pytest.mark.images
+@pytest.mark.parametrize("name", [*SINGLE_FILE])
+def test_assemblies_of_a_single_file_program_are_read_from_its_executable(name):
+    """They are parts of it, mapped where the kernel's list says; neither dump holds them."""
+    _, report, _ = analyze(name)
+    named = {c["area"]: c for c in report["coverage"]}["managed-code"]
+    assert "managed frames named" in named["why"] and "token" not in named["why"]
+    methods = [f["function"] for t in report["threads"] for f in t["frames"] if f["kind"] == "managed"]
+    assert len(methods) > 80 and not any("!06" in m for m in methods if m)
+    assert sum(m.startswith("System.Threading.") for m in methods if m) > 10

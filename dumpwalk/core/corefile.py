@@ -7,7 +7,7 @@ All sizes are bytes, all addresses virtual addresses of the dumped process.
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal, Mapping, Optional, Sequence, Tuple
+from typing import Literal, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from dumpwalk.core.vocabulary import ArchName, DumpKind, Format, Os, Producer, TidSource
 from dumpwalk.dataclass import dataclass
@@ -113,6 +113,16 @@ class EvidenceOf:
     """(start, end, 1 readable | 2 writable | 4 executable) of the process's memory, where the format cannot tell."""
 
 
+class MappedPart(NamedTuple):
+    """A part of a file as the process had it in its memory (Linux: a line of the kernel's list of mapped files)."""
+
+    start: int
+    end: int
+    offset: int
+    """Bytes into the file."""
+    path: str
+
+
 @dataclass(frozen=True)
 class CoreFile:
     path: str
@@ -163,6 +173,8 @@ class CoreFile:
     """Set where this is a live process as it stood for a moment, and not a file of somebody else's."""
     strings_start: Optional[int] = None
     """Linux: where on the main thread's stack a program's arguments and environment begin; up to the end of that mapping."""
+    mapped: Tuple[MappedPart, ...] = ()
+    """What lay where of the process's files."""
     parts_of: Tuple[Segment, ...] = ()
     """Of an evidence core: the segments of the dump that it was made of, whose parts `segments` are."""
 

@@ -7,7 +7,7 @@ told is an `Unknown`, which is falsy and says why. Look return addresses up one 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Callable, Iterator, List, Optional, Tuple, TypeVar, Union
 
@@ -20,7 +20,7 @@ from dumpwalk.coreclr.contract import Contract, ContractResult, read_contract
 from dumpwalk.coreclr.fcalls import FCalls
 from dumpwalk.coreclr.frame_chain import FrameChains
 from dumpwalk.coreclr.managed_layout import layout_for, verified
-from dumpwalk.coreclr.metadata.files import NamedFiles
+from dumpwalk.coreclr.metadata.files import NamedFiles, file_part
 from dumpwalk.coreclr.metadata.modules import RuntimeModule
 from dumpwalk.coreclr.metadata.schema import TYPE_DEF
 from dumpwalk.coreclr.runtime import RuntimeInfo
@@ -50,10 +50,10 @@ class ManagedView:
         self.contract: Optional[Contract] = told.contract
         self.words = Words(process.memory)
         self.layout = layout_for(runtime.major, self.contract)
-        self.files = files or NamedFiles(process.files_named)
+        self.files = files or NamedFiles(process.files_named, partial(file_part, process))
         self.types = TypeTable(self.words, self.layout, self.files)
-        self.names = TypeNames(self.types)
         self.field_lists = Fields(self.types)
+        self.names = TypeNames(self.types, self.field_lists)
         self.objects = Objects(self.types, self.names, self.field_lists)
         self.method_names = MethodNames(self.types, self.names)
         self.frame_chains = FrameChains(process, runtime, self, told)

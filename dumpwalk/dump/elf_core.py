@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import IO, Dict, List, Optional, Sequence, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.corefile import CoreFile, CoreImage, Segment, held_bytes
+from dumpwalk.core.corefile import CoreFile, CoreImage, MappedPart, Segment, held_bytes
 from dumpwalk.core.memory import FileMemory, Memory
 from dumpwalk.core.recording import Watch, unwatched
 from dumpwalk.core.vocabulary import ArchName
@@ -116,6 +116,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch
         damage=tuple(damage),
         strings_start=min((told.auxv[k] for k in elf_notes.AT_STRINGS if told.auxv.get(k)), default=None),
         evidence=evidence,
+        mapped=tuple(MappedPart(m.start, m.end, m.offset * m.page, m.path) for m in told.mappings),
         parts_of=lay_out(_wholes(loads))[0] if evidence is not None else (),
     )
 

@@ -48,12 +48,13 @@ _REGISTERS: Dict[str, Tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Mapping:
-    """One line of NT_FILE. `offset` is in pages of the mapping process; only its being 0 is used here."""
+    """One line of NT_FILE. `offset` is in pages of the mapping process, of `page` bytes as the note says."""
 
     start: int
     end: int
     offset: int
     path: str
+    page: int = 0x1000
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def parse(data: Bytes, arch: str, into: ElfNotes) -> None:
 def _mappings(body: Bytes) -> List[Mapping]:
     if len(body) < 16:
         return []
-    (count,) = struct.unpack_from("<Q", body, 0)
+    count, page = struct.unpack_from("<QQ", body, 0)
     count = min(count, (len(body) - 16) // 25)  # 24 bytes and at least the NUL of its path
     names = bytes(body[16 + 24 * count :]).split(b"\0", count)
     found = []
@@ -175,7 +176,7 @@ def _mappings(body: Bytes) -> List[Mapping]:
         if index >= len(names) - 1:  # the last piece lacks its NUL: cut
             break
         if start < end:
-            found.append(Mapping(start, end, offset, _text(names[index])))
+            found.append(Mapping(start, end, offset, _text(names[index]), page))
     return found
 
 

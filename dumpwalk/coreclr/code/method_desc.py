@@ -34,7 +34,7 @@ class MethodName:
     """A method that an address belongs to."""
 
     type_name: str
-    """Declaring type, `Namespace.Outer+Inner`, without type arguments; empty for dynamic methods."""
+    """Declaring type, `Namespace.Outer+Inner`, without type arguments; empty for dynamic methods and where it is not known."""
     name: str
     """Method name as the metadata has it; explicit implementations carry their interface's name."""
     arguments: str
@@ -55,8 +55,15 @@ class MethodName:
     """proved: code range, chunk and the metadata's row agree; corroborated: no row to compare with."""
 
     @property
+    def by_token(self) -> bool:
+        """Its name is not at hand; its type may be known all the same (types/shapes.py)."""
+        return self.token != 0 and self.name.endswith(f"!{self.token:08x}")
+
+    @property
     def full(self) -> str:
-        """`Namespace.Type.Method`: equal in two dumps of one bug."""
+        """`Namespace.Type.Method`: equal in two dumps of one bug. `Namespace.Type!06xxxxxx` where only the type is known."""
+        if self.by_token and self.type_name:
+            return f"{self.type_name}!{self.token:08x}"
         return f"{self.type_name}.{self.name}" if self.type_name else self.name
 
 
@@ -141,7 +148,9 @@ class MethodNames:
         token = _METHOD_TOKEN | token_of(remainder, token_range, self._types.layout.token_bits)
         path = self._types.module(method_table).path
         name = f"{file}!{token:08x}"
-        return MethodName("", name, "", "", file, path, at, method_table, token, _KINDS.get(kind, "il"))
+        shape = self._names.shape(method_table)
+        owner = shape.type_name if shape is not None else ""
+        return MethodName(owner, name, "", "", file, path, at, method_table, token, _KINDS.get(kind, "il"))
 
     def _dynamic(self, at: int, method_table: int) -> MethodName:
         """A DynamicMethod or a stub made of IL: no token, its name is a string."""

@@ -76,7 +76,7 @@ def _unnamed_roots(
         if address:
             yield address, "the contract's unnamed globals"
     span = range(*runtime.image.span())
-    for start, end in _writable(process, runtime):
+    for start, end in writable_data(process, runtime):
         if layout.range_list:
             for head in lists_in(words, start, end, span):
                 yield head, "the form of the list of code ranges"
@@ -85,7 +85,7 @@ def _unnamed_roots(
                 yield root, "the form of the map of code ranges"
 
 
-def _writable(process: Process, runtime: RuntimeInfo) -> Iterator[Tuple[int, int]]:
+def writable_data(process: Process, runtime: RuntimeInfo) -> Iterator[Tuple[int, int]]:
     """The runtime's writable data, and the anonymous memory right behind its image: of an image without headers in the
     dump the list of mapped files does not tell the zero-filled part."""
     for segment in runtime.image.segments:

@@ -105,6 +105,18 @@ def rule_of(methods: Sequence[MethodName]) -> Optional[Rule]:
     return None
 
 
+def waits_deeper(methods: Sequence[MethodName]) -> bool:
+    """Framework methods without names, of more than one type, stand above the program's own: the wait is made by something of the
+    framework (a Task, a SemaphoreSlim) through another, and what that is cannot be told."""
+    types = set()
+    for method in methods:
+        if not is_framework(method):
+            break
+        if method.by_token:
+            types.add(method.method_table)
+    return len(types) > 1
+
+
 def own_method(methods: Sequence[MethodName]) -> Optional[MethodName]:
     """The first method of the user's own code."""
     return next((method for method in methods if not is_framework(method)), None)

@@ -10,13 +10,13 @@ from typing import Dict, Iterable, List, Optional, Tuple
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.names import plain
-from dumpwalk.coreclr.locks.known_methods import Rule, rule_of
+from dumpwalk.coreclr.locks.known_methods import Rule, rule_of, waits_deeper
 from dumpwalk.coreclr.locks.model import LockObject
 from dumpwalk.coreclr.locks.pal_objects import PalWait, pal_waits
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.locks.sync_table import read_sync_table
-from dumpwalk.coreclr.locks.woken import woken
+from dumpwalk.coreclr.locks.woken import asleep, woken
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.graph import Node
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
@@ -63,7 +63,8 @@ class OtherWaits(LockReader):
         frames = self._around.managed_frames(thread)
         rule = rule_of([f.method for f in frames])
         if thread.index in self._around.pulses and (rule is None or rule.kind not in OWNERLESS):
-            return self._pulse(wait)
+            hidden = rule is None and waits_deeper([f.method for f in frames])
+            return None if hidden else self._pulse(wait)
         if rule is not None and not (rule.kind == "file" and wait.call.kind not in _OUTSIDE_CALLS):
             return self._by_rule(wait, rule)
         if wait.call.kind in _OUTSIDE_CALLS and wait.call.inside:
@@ -74,6 +75,9 @@ class OtherWaits(LockReader):
             return self._layer(wait, "sleep", "corroborated", "the runtime's own Sleep is on its stack", None)
         if not frames and len(thread.frames()) > 2:
             return self._layer(wait, "idle", "inferred", "no managed code is on its stack", None)
+        sleeping = asleep(self._pal, wait)
+        if sleeping is not None:
+            return sleeping
         if frames and wait.call.kind in _SLEEPING:
             found = self._pal.of(wait)
             if found is not None and found.type in _PAL_KINDS:

@@ -98,6 +98,21 @@ class PalWaits:
                 return sighting
         return None
 
+    def without_object(self, wait: Wait) -> Optional[Tuple[Sighting, int]]:
+        """(where its CPalThread was seen, where its count of objects is) of a thread whose native wait is for none. Known where
+        other threads show at which place of a CPalThread that is."""
+        if wait.word is None or wait.call.inside is False or self.of(wait) is not None:
+            return None
+        own = self.pal_thread_with(wait.thread, wait.word)
+        if own is None:
+            return None
+        for offset in self._offsets:
+            info = own.value + offset - _INFO_BYTES
+            data = self._around.process.memory.read(info, _INFO_BYTES)
+            if data == bytes(_INFO_THREAD) + own.value.to_bytes(8, "little"):
+                return own, info + _INFO_OBJECTS
+        return None
+
     def _find(self, thread: Thread) -> Optional[PalWait]:
         memory = self._around.process.memory
         tried = for_search(memory)  # hundreds of words that are no pointers to a node

@@ -22,12 +22,13 @@ _READERS, _WRITER = 0x3FF, 0x1000
 _WAITING_READERS, _WAITING_WRITERS = 13, 23
 """Shifts; ten and nine bits."""
 _METHODS = (("AcquireReaderLock", "read"), ("AcquireWriterLock", "write"), ("UpgradeToWriterLock", "write"))
+_EVENTS = {"_writerEvent": "write", "_readerEvent": "read"}
 _LISTS = ReaderLists(TYPE + "+ThreadLocalLockEntry", "t_lockEntryHead", "_lockID", "_readerLevel", "_next")
 
 
 def read_old_rwlocks(around: Surroundings) -> List[ManagedLock]:
     """Locks that blocked threads name on their stacks."""
-    return locks_waited_for(around, TYPE, _METHODS, _row)
+    return locks_waited_for(around, TYPE, _METHODS, _row, _EVENTS)
 
 
 def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:

@@ -8,7 +8,7 @@ System.Private.CoreLib/src/System/Threading/ReaderWriterLockSlim.cs; the same fi
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
@@ -17,6 +17,7 @@ from dumpwalk.coreclr.locks.monitor import label
 from dumpwalk.coreclr.locks.reader import AREA, managed_reader
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.managed_threads import ManagedThread
+from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
 from dumpwalk.locks.state import Owner, Sighting, Word
 
@@ -45,6 +46,15 @@ class ReaderLists(NamedTuple):
     following: str
 
 
+_EVENTS = {
+    "_writeEvent": "write",
+    "_readEvent": "read",
+    "_upgradeEvent": "upgradeable read",
+    "_waitUpgradeEvent": "upgrade",
+}
+"""The event that each waits for."""
+_SOMEHOW = "?"
+"""In a method of the lock whose name is not at hand."""
 _LISTS = ReaderLists(TYPE, "t_rwc", "lockID", "readercount", "next")
 _READER_LISTS = 256
 """Entries followed of one thread's list of reader-writer locks that it ever read under."""
@@ -52,7 +62,7 @@ _READER_LISTS = 256
 
 def read_rwlocks(around: Surroundings) -> List[ManagedLock]:
     """Reader-writer locks that blocked threads name on their stacks."""
-    return locks_waited_for(around, TYPE, _METHODS, _row)
+    return locks_waited_for(around, TYPE, _METHODS, _row, _EVENTS)
 
 
 def locks_waited_for(
@@ -60,22 +70,26 @@ def locks_waited_for(
     type_name: str,
     methods: Sequence[Tuple[str, str]],
     row_of: Callable[[Surroundings, Sighting], Optional[Tuple[ManagedLock, Dict[str, int]]]],
+    events: Mapping[str, str],
 ) -> List[ManagedLock]:
     """Locks of a type whose methods (part of the name, what it wants) are on blocked stacks; `row_of` gives a lock with its
-    own counts of who waits for what."""
+    own counts of who waits for what, `events` the fields of the events that they wait for."""
     rows: Dict[int, Optional[ManagedLock]] = {}
     counts: Dict[int, Dict[str, int]] = {}
     asleep = [w.thread for w in around.blocked() if w.call.kind in ("futex", "psynch-condition", "timed-wait")]
     threads = [thread for thread in asleep if thread.index not in around.resolved]
     named = [(thread, _wants(around, thread, type_name, methods)) for thread in threads]
     unnamed = [(thread, None) for thread in threads if around.unnamed_code(thread)]
-    for thread, wants in [*(pair for pair in named if pair[1] is not None), *unnamed]:
+    for thread, asked in [*(pair for pair in named if pair[1] is not None), *unnamed]:
         for sighting, _ in around.objects(thread, type_name):
             if sighting.value not in rows:
                 found = row_of(around, sighting)
                 rows[sighting.value] = found[0] if found is not None else None
                 counts[sighting.value] = found[1] if found is not None else {}
             row = rows[sighting.value]
+            wants = asked
+            if row is not None and asked == _SOMEHOW:
+                wants = _only(counts[sighting.value]) or _by_event(around, thread, row, events)
             if row is None or not row.counted or (wants is None and len(row.waiters) >= row.counted):
                 continue
             if _writes(around, thread, row) or (wants is not None and not _may_want(counts[sighting.value], wants)):
@@ -95,10 +109,26 @@ def locks_waited_for(
 def _wants(around: Surroundings, thread: Thread, type_name: str, methods: Sequence[Tuple[str, str]]) -> Optional[str]:
     for frame in around.managed_frames(thread)[:8]:
         if frame.method.type_name == type_name:
+            if frame.method.by_token:
+                return _SOMEHOW
             for part, wants in methods:
                 if part in frame.method.name:
                     return wants
     return None
+
+
+def _only(counts: Dict[str, int]) -> Optional[str]:
+    """What all wait for who wait for the lock."""
+    wanted = [wants for wants, count in counts.items() if count]
+    return wanted[0] if len(wanted) == 1 else None
+
+
+def _by_event(around: Surroundings, thread: Thread, row: ManagedLock, events: Mapping[str, str]) -> Optional[str]:
+    """What it wants by the one of the lock's events that its stack names."""
+    seen = {sighting.value for sighting in around.sightings(thread)}
+    places = {wants: getattr(around.view.field(row.address, name), "value", None) for name, wants in events.items()}
+    named = [wants for wants, event in places.items() if event and event in seen]
+    return named[0] if len(named) == 1 else None
 
 
 def _writes(around: Surroundings, thread: Thread, row: ManagedLock) -> bool:
@@ -161,8 +191,12 @@ def add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: i
     """The threads whose own list says that they read under this lock."""
     known = {owner.number for owner in row.owners}
     named = len(known)
+    declaring: Union[str, int] = lists.type_name
+    if row.object is not None and row.object.type == declaring:
+        table = around.view.method_table_of(row.address)  # without metadata no type is found by its name
+        declaring = declaring if isinstance(table, Unknown) else table
     for record in around.managed.threads:
-        held = _read_count(around, record, lock_id, lists)
+        held = _read_count(around, record, lock_id, lists, declaring)
         if held is None or held[0] <= 0 or record.managed_id is None or record.managed_id in known:
             continue
         named += 1
@@ -172,10 +206,10 @@ def add_readers(around: Surroundings, row: ManagedLock, lock_id: int, readers: i
 
 
 def _read_count(
-    around: Surroundings, record: ManagedThread, lock_id: int, lists: ReaderLists
+    around: Surroundings, record: ManagedThread, lock_id: int, lists: ReaderLists, declaring: Union[str, int]
 ) -> Optional[Tuple[int, Word]]:
     """(read locks held, the word that says so) of one thread for one lock."""
-    first = around.view.thread_static(lists.type_name, lists.first, record.address)
+    first = around.view.thread_static(declaring, lists.first, record.address)
     at = getattr(first, "value", None)
     seen: Set[int] = set()
     while at and at not in seen and len(seen) < _READER_LISTS:

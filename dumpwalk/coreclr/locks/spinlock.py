@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.core.memory import read_u32
 from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.code.method_desc import MethodName
 from dumpwalk.coreclr.locks.model import LockObject, LockWaiter, ManagedLock
 from dumpwalk.coreclr.locks.reader import AREA, managed_reader
 from dumpwalk.coreclr.locks.surroundings import Surroundings
@@ -20,6 +21,7 @@ from dumpwalk.locks.kind import LockKind, LockReader, Scene
 from dumpwalk.locks.state import Owner, Sighting, Word
 
 TYPE = "System.Threading.SpinLock"
+_LIBRARY = "System.Private.CoreLib.dll"
 _FRAMES = 8
 _OBJECT_BYTES = 0x1000
 """How far behind an object's start its SpinLock is looked for."""
@@ -32,7 +34,7 @@ def read_spinlocks(around: Surroundings) -> List[ManagedLock]:
         thread = wait.thread
         if thread.index in around.resolved or around.record(thread) is None:
             continue
-        if not any(f.method.type_name == TYPE for f in around.managed_frames(thread)[:_FRAMES]):
+        if not any(_is_spinning(around, f.method) for f in around.managed_frames(thread)[:_FRAMES]):
             continue
         found = _lock(around, thread)
         if found is None:
@@ -49,6 +51,13 @@ def read_spinlocks(around: Surroundings) -> List[ManagedLock]:
             how += f"; it is a field of the object at 0x{holder.address:x}"
         row.waiters.append(LockWaiter(thread, "proved" if holder else "corroborated", how, sighting))
     return list(rows.values())
+
+
+def _is_spinning(around: Surroundings, method: MethodName) -> bool:
+    """In a method of SpinLock; where names lack, of a struct of the core library that is made like one."""
+    if not method.by_token:
+        return method.type_name == TYPE
+    return method.module == _LIBRARY and around.view.field_lists.is_one_number(method.method_table)
 
 
 def _lock(around: Surroundings, thread: Thread) -> Optional[Tuple[Sighting, int, Optional[LockObject]]]:

@@ -3,17 +3,19 @@
 An object whose header carries 0x08000000 (and not 0x04000000, a hash code) has its block's index in the low 26 bits; entry
 i of the table is {SyncBlock*, Object*}, 16 bytes, and the block repeats its own index. Sources: src/coreclr/vm/syncblk.h
 (ObjHeader, SyncTableEntry, AwareLock::m_dwSyncIndex), 3.1 to 10. The table is believed when an entry's block and the
-entry's object both carry the entry's number.
+entry's object both carry the entry's number; so it is known by its form where neither a name nor a table of the runtime's own
+leads to it.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
-from dumpwalk.core.memory import read_u32, read_u64
+from dumpwalk.core.memory import Memory, for_search, read_u32, read_u64, read_words
 from dumpwalk.core.process import Process
+from dumpwalk.coreclr.code.roots import writable_data
 from dumpwalk.coreclr.contract import described_globals
 from dumpwalk.coreclr.dac_table import read_dac_table
 from dumpwalk.coreclr.locks.surroundings import Surroundings
@@ -23,6 +25,7 @@ _SYMBOLS = ("g_pSyncTable", "_g_pSyncTable", "_ZL12g_pSyncTable")
 _INDEX, _HASH, _NUMBER = 0x08000000, 0x04000000, (1 << 26) - 1
 _PRECIOUS = 0x80000000
 _ENTRY = 16
+_PAGE = 0x1000
 _STRANGE_RUN = 16
 """Entries in a row that are none after which the used part of the table has ended; fewer are damage."""
 _PROBED = 64
@@ -76,6 +79,9 @@ def read_sync_table(around: Surroundings) -> SyncTable:
         looked_at += 1
         if table and table % 8 == 0 and _is_table(around.process, table):
             return _walk(around.process, table, limits.SYNC_BLOCKS)
+    found = None if looked_at else _by_form(around)
+    if found is not None:
+        return _walk(around.process, found, limits.SYNC_BLOCKS)
     core = around.process.corefile
     leads = told or around.runtime.major is None or around.runtime.major >= 8  # from 8 on its own tables lead to it
     if (leads and not looked_at) or (core is not None and core.kind in ("mini", "triage")):
@@ -107,30 +113,54 @@ def _candidates(around: Surroundings) -> Iterator[int]:
         yield from (entry for entry in table.entries if low <= entry < high)
 
 
+def _by_form(around: Surroundings) -> Optional[int]:
+    """The table that a word of the runtime's writable data leads to, where no name does: heap dumps of 3.1 without the runtime's
+    file. When the table grew, the cache of sync blocks keeps the old one: the longest is in use."""
+    process = around.process
+    tried = for_search(process.memory)
+    found: Dict[int, Tuple[int, int]] = {}
+    for start, end in writable_data(process, around.runtime):
+        for at in range(start, end, _PAGE):
+            for index, value in enumerate(read_words(tried, at, min(_PAGE, end - at) // 8) or ()):
+                if value % 8 or not 0x10000 < value < 1 << 47 or value in found:
+                    continue
+                data = tried.read(value + _ENTRY, _ENTRY)
+                pair = struct.unpack("<QQ", data) if data is not None else (0, 0)
+                if not _may_be_free(*pair) and not _may_be_used(*pair):
+                    continue
+                probe = _walk(process, value, _PROBED, tried)
+                if len(probe.entries) > probe.disagreeing:
+                    used = len(_walk(process, value, limits.SYNC_BLOCKS, tried).entries)
+                    found[value] = (used, at + 8 * index)
+    table = max(found, key=lambda table: found[table][0], default=None)
+    return read_u64(process.memory, found[table][1]) if table is not None else None
+
+
 def _is_table(process: Process, table: int) -> bool:
     found = _walk(process, table, _PROBED)
     return len(found.entries) > found.disagreeing
 
 
-def _entry(process: Process, number: int, block: int, obj: int) -> Optional[SyncEntry]:
-    header = read_u32(process.memory, obj - 4)
+def _entry(memory: Memory, number: int, block: int, obj: int) -> Optional[SyncEntry]:
+    header = read_u32(memory, obj - 4)
     if header is None or header_index(header) != number:
         return None
     for offset in OWN_INDEX_OFFSETS:
-        own = read_u32(process.memory, block + offset)
+        own = read_u32(memory, block + offset)
         if own is not None and own & ~_PRECIOUS == number:
             return SyncEntry(number, block, obj, offset)
     return None
 
 
-def _walk(process: Process, table: int, most: int) -> SyncTable:
+def _walk(process: Process, table: int, most: int, memory: Optional[Memory] = None) -> SyncTable:
     """Entries up to the first ones that can be none: behind the used ones lies memory that was never written."""
+    memory = memory if memory is not None else process.memory
     found = SyncTable(table, [], "complete", "")
     damaged: List[int] = []
     strange: List[int] = []
     number = 1
     while len(strange) < _STRANGE_RUN and number < most:
-        pair = _pair(process, table, number)
+        pair = _pair(memory, table, number)
         if pair is None:
             break
         block, obj = pair
@@ -138,7 +168,7 @@ def _walk(process: Process, table: int, most: int) -> SyncTable:
         if _may_be_free(block, obj):
             pass  # memory that was never written can look so too: only a used entry shows that the table goes on
         elif _may_be_used(block, obj):
-            entry = _entry(process, number, block, obj)
+            entry = _entry(memory, number, block, obj)
             if entry is None:
                 strange.append(number)
             else:
@@ -167,6 +197,6 @@ def _may_be_used(block: int, obj: int) -> bool:
     return not block % 8 and not obj % 8 and 0x10000 < block < 1 << 57 and 0x10000 < obj < 1 << 57
 
 
-def _pair(process: Process, table: int, number: int) -> Optional[Tuple[int, int]]:
-    data = process.memory.read(table + _ENTRY * number, _ENTRY)
+def _pair(memory: Memory, table: int, number: int) -> Optional[Tuple[int, int]]:
+    data = memory.read(table + _ENTRY * number, _ENTRY)
     return struct.unpack("<QQ", data) if data is not None else None

@@ -1,9 +1,12 @@
-"""A waiter of the PAL that was woken and has not run yet: it still sleeps in the kernel, and waits for nothing any more.
+"""Threads of the PAL that wait for no object: one that was woken and has not run yet, one that sleeps.
+
+Both are in the kernel, in the native wait that lies in their own CPalThread.
 
 Who signals takes the thread out of the object's waiting list, sets iPred of its ThreadNativeWaitData and signals the condition
 variable in it (src/coreclr/pal/src/synchmgr/synchmanager.cpp, CPalSynchronizationManager::WakeUpLocalThread, ThreadNativeWait;
 pal/src/include/pal/synchobjects.hpp: mutex, cond, iPred). That lies in the thread's own CPalThread. Read in 3.1.23 and 8.0.4 on
-glibc, whose pthread_cond_t has 48 bytes on x64 and arm64.
+glibc, whose pthread_cond_t has 48 bytes on x64 and arm64. Who sleeps (Thread.Sleep, any time) has a ThreadWaitInfo without
+objects.
 """
 
 from __future__ import annotations
@@ -32,3 +35,13 @@ def woken(around: Surroundings, pal: PalWaits, wait: Wait) -> Optional[Layer]:
         return None
     how = f"the word at 0x{predicate:x} says that its wait was ended (iPred = 1); {own.phrase()}, its CPalThread, in which that is"
     return Layer(WOKEN, None, None, "proved", how, None, "was woken and has not run yet", own)
+
+
+def asleep(pal: PalWaits, wait: Wait) -> Optional[Layer]:
+    """What a thread is told by that waits in the PAL for no object; None for all others."""
+    found = pal.without_object(wait) if wait.kind == "condition" or wait.call.kind == "timed-wait" else None
+    if found is None:
+        return None
+    own, info = found
+    how = f"it waits in the PAL for no object: the count at 0x{info:x} is 0; {own.phrase()}, its CPalThread"
+    return Layer("sleep", None, None, "proved", how, None, "sleeps", own)

@@ -6,16 +6,19 @@ its TypeDef that is no literal, in the list's own order; the row number stands i
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from dumpwalk.coreclr.metadata.modules import RuntimeModule
 from dumpwalk.coreclr.metadata.names import LITERAL
 from dumpwalk.coreclr.types.method_table import TypeTable
+from dumpwalk.coreclr.types.shapes import Shape, shape_of
 from dumpwalk.coreclr.words import NotRead
 from dumpwalk.dataclass import dataclass
 
 _DESC = 16
 _FIELDS = 20_000
+_STATICS = 8
+"""Entries behind the instance fields in which a known type's thread static is looked for."""
 _LARGEST_OFFSET = (1 << 27) - 7
 OBJECT_HEADER = 8
 """Instance fields begin behind the method table's word."""
@@ -46,6 +49,7 @@ class Fields:
     def __init__(self, types: TypeTable) -> None:
         self._types = types
         self._own: Dict[int, List[FieldDesc]] = {}
+        self._shapes: Dict[int, Optional[Shape]] = {}
 
     def own(self, method_table: int) -> List[FieldDesc]:
         """What the type itself declares."""
@@ -59,7 +63,13 @@ class Fields:
         types.eeclass(method_table)
         if types.table(method_table).is_array:
             return []
-        metadata = types.module(method_table).metadata()
+        try:
+            metadata = types.module(method_table).metadata()
+        except NotRead:
+            shape = self.shape(method_table)
+            if shape is None:
+                raise
+            return self._by_shape(method_table, shape)
         names = {f.rid: f.name for f in metadata.fields(types.rid(method_table)) if not f.flags & LITERAL}
         if not names:
             return []
@@ -78,6 +88,60 @@ class Fields:
                     bool(low & 1 << 24), bool(low & 1 << 25), bool(low & 1 << 26),
                 )
             )  # fmt: skip
+        return found
+
+    def shape(self, method_table: int) -> Optional[Shape]:
+        """What the type is by its fields' layout alone: for those whose metadata lacks."""
+        if method_table not in self._shapes:
+            try:
+                table, module = self._types.table(method_table), self._types.module(method_table)
+                plain = not table.has_components and not table.is_generic
+                name = module.name if plain else None
+                self._shapes[method_table] = (
+                    shape_of(name, table.base_size, lambda count: self._laid_out(method_table, count)) if name else None
+                )
+            except NotRead:
+                self._shapes[method_table] = None
+        return self._shapes[method_table]
+
+    def is_one_number(self, method_table: int) -> bool:
+        """A struct of one i4: what a SpinLock is, and little else that threads run methods of. Never raises."""
+        try:
+            table = self._types.table(method_table)
+            if not table.is_value_type or table.is_generic or table.base_size != 0x18:
+                return False
+            found = self._laid_out(method_table, 2)
+        except NotRead:
+            return False
+        return found[:1] == [(0x8, 0, False)] and all(static for _, _, static in found[1:])
+
+    def _laid_out(self, method_table: int, count: int) -> List[Tuple[int, int, bool]]:
+        at = self._types.field_list(method_table)
+        found: List[Tuple[int, int, bool]] = []
+        for index in range(count):
+            word, low, high = self._desc(at + _DESC * index)
+            if word & ~3 != method_table:
+                break
+            found.append((high >> 27, high & 0x7FFFFFF, bool(low & 1 << 24)))
+        return found
+
+    def _by_shape(self, method_table: int, shape: Shape) -> List[FieldDesc]:
+        """The instance fields that the shape names, and its thread static, which is the only one."""
+        at = self._types.field_list(method_table)
+        found: List[FieldDesc] = []
+        for index in range(len(shape.fields) + _STATICS):
+            word, low, high = self._desc(at + _DESC * index)
+            if word & ~3 != method_table:
+                break
+            inside, of_thread = index < len(shape.fields), bool(low & 1 << 25)
+            name = shape.fields[index].name if inside else shape.thread_static if of_thread else None
+            if name is not None:
+                found.append(
+                    FieldDesc(
+                        name, at + _DESC * index, method_table, low & 0xFFFFFF, high >> 27, high & 0x7FFFFFF,
+                        bool(low & 1 << 24), of_thread, bool(low & 1 << 26),
+                    )
+                )  # fmt: skip
         return found
 
     def _desc(self, at: int) -> Tuple[int, int, int]:

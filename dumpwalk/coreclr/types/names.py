@@ -6,9 +6,11 @@ reference type: which one it was is not in the method table.
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
+from dumpwalk.coreclr.types.fields import Fields
 from dumpwalk.coreclr.types.method_table import TypeTable
+from dumpwalk.coreclr.types.shapes import Shape
 from dumpwalk.coreclr.words import NotRead
 
 _DEPTH = 12
@@ -43,8 +45,9 @@ PRIMITIVES: Dict[int, Tuple[str, str, int]] = {
 class TypeNames:
     """Spells types. `name` raises NotRead where the outermost type's metadata lacks; inner ones become `?`."""
 
-    def __init__(self, table: TypeTable) -> None:
+    def __init__(self, table: TypeTable, fields: Fields) -> None:
         self._table = table
+        self._fields = fields
         self._kept: Dict[int, str] = {}
         self._room = 0
 
@@ -55,6 +58,10 @@ class TypeNames:
             self._kept[handle] = self._spell(handle, 0)
         return self._kept[handle]
 
+    def shape(self, method_table: int) -> Optional[Shape]:
+        """What a type without metadata is by its fields."""
+        return self._fields.shape(method_table)
+
     def definition(self, method_table: int) -> str:
         """The TypeDef's name without arguments."""
         table = self._table
@@ -62,7 +69,17 @@ class TypeNames:
         if table.table(method_table).is_array or not rid:
             return self.name(method_table)
         table.eeclass(method_table)
-        return table.module(method_table).metadata().type_name(rid)
+        return self._declared(method_table)
+
+    def _declared(self, method_table: int) -> str:
+        """The TypeDef's name by the metadata; where that lacks, by the type's fields. Raises NotRead."""
+        try:
+            return self._table.module(method_table).metadata().type_name(self._table.rid(method_table))
+        except NotRead:
+            shape = self._fields.shape(method_table)
+            if shape is None:
+                raise
+            return shape.type_name
 
     def _inner(self, handle: int, depth: int) -> str:
         self._room -= 1
@@ -87,7 +104,7 @@ class TypeNames:
             if method_table.is_vector:
                 return element + "[]"
             return element + ("[*]" if rank == 1 else "[" + "," * (rank - 1) + "]")
-        name = table.module(handle).metadata().type_name(table.rid(handle))
+        name = self._declared(handle)
         if not method_table.is_generic or method_table.is_definition:
             return name
         try:

@@ -1,0 +1,94 @@
+"""A heap dump of 3.1 with no file of the process at hand: no symbol, no metadata. What memory tells is told all the same."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+import pytest
+
+from dumpwalk.analysis.facts import Facts
+from dumpwalk.analysis.observe import observe
+from dumpwalk.coreclr.locks.sync_table import read_sync_table
+from dumpwalk.coreclr.types.shapes import SHAPES
+from dumpwalk.coreclr.words import Unknown
+from dumpwalk.engine.run import report_of
+from dumpwalk.report.model import Report
+from tests.bare_process import bare_process, rewrite
+from tests.conftest import truth_of
+
+HALL = "hangs/net31-hall"
+TRUTH = truth_of(HALL)
+SLIM = "System.Threading.ReaderWriterLockSlim"
+
+
+@pytest.fixture(scope="module")
+def facts() -> Facts:
+    return observe(bare_process(HALL))
+
+
+@pytest.fixture(scope="module")
+def report(facts: Facts) -> Report:
+    return report_of(facts, "core", facts.process.corefile)
+
+
+def tids(report: Report, kind: str, role: str) -> List[List[int]]:
+    by_index: Dict[int, int] = {t.index: t.tid or 0 for t in report.threads}
+    found = [f for f in report.findings if f.kind == kind and f.status == "hang"]
+    return sorted(sorted(by_index[a.thread] for a in f.actors if a.role == role) for f in found)
+
+
+def test_each_hang_is_a_finding_and_no_twin_is(report: Report) -> None:
+    assert (report.verdict.exit_code, report.verdict.kind) == (10, "lock-cycle")
+    assert tids(report, "lock-cycle", "holder") == sorted(sorted(ring) for ring in TRUTH["ring_tids"])
+    assert tids(report, "lock-orphaned", "waiter") == [[TRUTH["threads"]["mourner"]["tid"]]]
+    assert report.verdict.signature is None, "its methods and types have no names"
+
+
+def test_table_of_sync_blocks_is_known_by_its_form(facts: Facts) -> None:
+    assert facts.around is not None
+    table = read_sync_table(facts.around)
+    assert table.status == "complete" and not table.disagreeing
+    objects = {entry.object for entry in table.entries}
+    monitors = {k: v for k, v in TRUTH["locks"].items() if v["kind"] == "monitor" and v["waiters"]}
+    assert {int(lock["address"], 16) for lock in monitors.values()} <= objects and len(monitors) >= 5
+
+
+def test_types_are_known_by_the_layout_of_their_fields(facts: Facts, report: Report) -> None:
+    assert facts.view is not None
+    for name in ("books", "map", "cellar", "attic", "plan"):
+        lock = TRUTH["locks"][name]
+        assert facts.view.type_of(int(lock["address"], 16)) == lock["type"]
+    for name in ("books", "map"):
+        row = next(k for k in report.locks if k.address == TRUTH["locks"][name]["address"])
+        assert [(o.tid, o.holding) for o in row.owners] == [(TRUTH["locks"][name]["owners"][0], "shared")]
+
+
+@pytest.mark.parametrize("position", [0, 7, 16])
+def test_type_with_one_field_elsewhere_is_not_that_type(position: int) -> None:
+    process = bare_process(HALL)
+    view = observe(process).view
+    assert view is not None
+    books = int(TRUTH["locks"]["books"]["address"], 16)
+    table = view.method_table_of(books)
+    assert isinstance(table, int)
+    at = view.types.field_list(table) + 16 * position + 8
+    word = process.memory.read(at, 8)
+    assert word is not None
+    changed = observe(rewrite(process, {at: int.from_bytes(word, "little") ^ 1 << 36})).view
+    assert changed is not None and isinstance(changed.type_of(books), Unknown)
+
+
+def test_wait_that_the_framework_makes_in_a_method_without_a_name_is_not_explained(report: Report) -> None:
+    """A task, a semaphore and a barrier are waited for by Monitor.Wait; only who calls that directly waits for a pulse alone."""
+    (told,) = [c for c in report.coverage if c.area == "managed-locks"]
+    index = {t.tid: t.index for t in report.threads}
+    numbers = told.why.split("not recognised: ")[1].split(";")[0].split()
+    unknown = {n for part in numbers for n in range(int(part.split("-")[0]), int(part.split("-")[-1]) + 1)}
+    roles = {role: index[thread["tid"]] for role, thread in TRUTH["threads"].items() if thread["alive"]}
+    assert {roles["taker"], roles["jumper"], roles["counter"]} <= unknown
+    assert not unknown & {roles["listener"], roles["watcher"], roles["main"], roles["writer-1"]}
+
+
+def test_shapes_differ_from_each_other() -> None:
+    made = {(s.assembly, s.base_size, tuple(f[1:] for f in s.fields)) for s in SHAPES}
+    assert len(made) == len(SHAPES)
