@@ -52,7 +52,8 @@ class BreakpadMinidump(NotACore):
     kind = "breakpad-minidump"
     help_text = (
         "minidump-stackwalk (rust-minidump) and lldb open it; dumpwalk reads the cores of Linux and macOS processes, which "
-        "createdump, gcore and the kernel write."
+        "createdump, gcore and the kernel write. lldb's `process save-core` writes a minidump on Linux; gcore, or gdb's "
+        "generate-core-file, writes a core of a process that no debugger holds."
     )
 
 

@@ -50,7 +50,8 @@ PICTURES_HEAD = """## Known pictures
 The rows of dumpwalk/detectors/hang_patterns.py, of which [runtime-pattern](#runtime-pattern) and [not-a-hang](#not-a-hang) tell.
 `a <- b`: b stands a few frames further out; `a <- ... b`: anywhere further out. A name that ends in * stands for all that begin
 so. Numbers are issues and pull requests of dotnet/runtime. GC suspensions, lost wake-ups, deadlocks and what is wrong in the
-dispatch cache have detectors of their own, which read memory.
+dispatch cache have detectors of their own, which read memory. Names of fixtures are those of [the cores](fixtures.md);
+tests/test_pattern_fixtures.py holds every row to them; each is played by rewritten stacks, too (tests/test_runtime_patterns.py).
 """
 NAMES_OF_LOCKS = """## Names of the runtime's locks
 
@@ -126,14 +127,27 @@ def findings() -> str:
 
 def pictures() -> List[str]:
     """The table of hang_patterns.py."""
-    head = ("picture", "what stands on the stacks", "resembles", "fires in, and stays silent in")
+    head = ("picture", "what stands on the stacks", "resembles", "fires in", "stays silent in")
     rows = [PICTURES_HEAD, f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
     for row in hang_patterns.PATTERNS:
         roles = "; ".join(f"{role.does}: {' <- '.join(_group(group) for group in role.frames)}" for role in row.roles)
         title = f"**{row.key}**: {row.title}" + (f" ({row.headline})" if row.headline else "")
         issues = ", ".join(one if "#" in one else f"#{one}" for one in row.resembles)
-        rows.append(f"| {title} | {roles} | {issues} | {row.fixture} |")
+        rows.append(f"| {title} | {roles} | {issues} | {_fixtures(row)} |")
     return [*rows, ""]
+
+
+def _fixtures(row: hang_patterns.Pattern) -> str:
+    """Two cells: where it fires, or why in no real process, and where it stays silent."""
+    if not row.fires:
+        return f"rewritten stacks alone: {row.unmade} | the same with a role less, in another order or state"
+    return f"{', '.join(_fixture(one) for one in row.fires)} | {', '.join(_fixture(one) for one in row.silent)}"
+
+
+def _fixture(name: str) -> str:
+    """A core's name, or a test that makes a process of its own."""
+    file, _, test = name.partition("::")
+    return f"`{test}` (tests/{file})" if test else name
 
 
 def names_of_locks() -> List[str]:

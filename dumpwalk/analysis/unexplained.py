@@ -17,6 +17,7 @@ from dumpwalk.core.libc import libc_of
 from dumpwalk.core.memory import read_words
 from dumpwalk.core.names import plain, plural
 from dumpwalk.core.process import Process, Thread
+from dumpwalk.core.signals import is_fault
 from dumpwalk.locks.lock_frames import LIBC_MODULES
 from dumpwalk.locks.rwlocks import readers_holding
 from dumpwalk.locks.state import LockState
@@ -164,11 +165,15 @@ def unrecognised(facts: Answers) -> List[Thread]:
     """Threads of managed code in a wait that is for no lock, and that nothing recognised either."""
     if facts.around is None:
         return []
+    core = facts.process.corefile
+    crashed = core.crash_thread if core is not None and is_fault(core.os, core.crash_signal) else None
     suspended = facts.suspension is not None and facts.suspension.suspender is not None
     found = []
     for wait in facts.waits:
         if wait.call.inside is not True or wait.lock is not None or "managed-locks" in wait.areas:
             continue
+        if crashed is not None and wait.thread is facts.process.thread_of_note(crashed):
+            continue  # it stands in the system call by which it raised its own signal
         if facts.around.record(wait.thread) is None or (wait.explained and not _in_runtime(wait.thread)):
             continue
         if wait.target is not None and wait.target.kind != "event" or wait.call.kind == "yield":

@@ -153,6 +153,8 @@ class CoreFile:
     crash_thread: Optional[int] = None
     """tid of the thread whose signal made the dump, when the file tells (kernel cores: the first thread)."""
     crash_signal: Optional[int] = None
+    trapped: Optional[Tuple[int, int]] = None
+    """(tid, code of its SIGTRAP) of a thread that stood at a debugger's breakpoint, or after a step, when the core was written."""
     notes: Tuple[str, ...] = field(default_factory=tuple)
     """Sentences for the report: what was decompressed, what is odd."""
     limited: Tuple[str, ...] = ()

@@ -52,6 +52,8 @@ class ManagedThread:
     is_finalizer: bool = False
     mode_address: int = 0
     """Where m_fPreemptiveGCDisabled is."""
+    thrown_address: int = 0
+    """Where m_LastThrownObject is; 0 where the layout does not tell."""
 
 
 @dataclass
@@ -265,6 +267,7 @@ def _thread(process: Process, result: ManagedThreads, address: int, layout: Thre
         flags=decode_state(state),
         is_finalizer=address == result.finalizer,
         mode_address=address + layout.mode,
+        thrown_address=address + layout.last_thrown if layout.last_thrown is not None else 0,
     )
 
 

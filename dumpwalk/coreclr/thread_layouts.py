@@ -35,6 +35,13 @@ class ThreadLayout:
     thread_count: int
     holder: Optional[int]
     seen_on: str
+    last_thrown: Optional[int] = None
+    """m_LastThrownObject, a handle."""
+
+
+_OS_ID_TO_THROWN = {3: 0x30}
+_OS_ID_TO_THROWN_SINCE_5 = 0x28
+"""Read in cores of 3.1.23 and 8.0.4 whose threads had thrown; since 9 the data contract says the same."""
 
 
 def _row(
@@ -44,7 +51,8 @@ def _row(
     first = 0x10 + crst
     count = first + _HEAD_TO_COUNT
     holder = count + _COUNT_TO_HOLDER if holder is None else holder
-    return ThreadLayout(name, majors, *thread, first, count, holder, seen_on)
+    thrown = thread[4] + _OS_ID_TO_THROWN.get(majors[0], _OS_ID_TO_THROWN_SINCE_5)
+    return ThreadLayout(name, majors, *thread, first, count, holder, seen_on, thrown)
 
 
 # (state, mode, managed id, link, OS id) of the x64 builds; arm64 has 40 bytes more before the link since 10.
@@ -80,7 +88,8 @@ def rows_for(os: str, arch: str, major: Optional[int]) -> Iterator[ThreadLayout]
         if arch == "x86_64":
             yield row
             continue
-        moved = replace(row, link=row.link + _ARM64_SHIFT, os_id=row.os_id + _ARM64_SHIFT)
+        thrown = (row.last_thrown or 0) + _ARM64_SHIFT
+        moved = replace(row, link=row.link + _ARM64_SHIFT, os_id=row.os_id + _ARM64_SHIFT, last_thrown=thrown)
         crst = row.first_link - 0x10
         if os == "linux" and crst in (0x90, 0x98):  # pthread_mutex_t is 48 bytes there (inc/crosscomp.h)
             more = 8 if crst == 0x90 else 0x18
@@ -89,7 +98,7 @@ def rows_for(os: str, arch: str, major: Optional[int]) -> Iterator[ThreadLayout]
                 moved, first_link=row.first_link + more, thread_count=row.thread_count + more, holder=holder
             )
         yield replace(moved, name=row.name + ", arm64")
-        yield replace(moved, name=row.name + ", arm64", link=row.link, os_id=row.os_id)
+        yield replace(moved, name=row.name + ", arm64", link=row.link, os_id=row.os_id, last_thrown=row.last_thrown)
 
 
 def from_contract(contract: Contract, os: str) -> Optional[ThreadLayout]:
@@ -109,7 +118,8 @@ def from_contract(contract: Contract, os: str) -> Optional[ThreadLayout]:
     state, mode, managed_id, link, os_id, first_link, count = known
     name = f"data contract, from the {contract.source}"
     holder = count + _COUNT_TO_HOLDER
-    return ThreadLayout(name, (9, 99), state, mode, managed_id, link, os_id, first_link, count, holder, os)
+    thrown = contract.offset("Thread", "LastThrownObject")
+    return ThreadLayout(name, (9, 99), state, mode, managed_id, link, os_id, first_link, count, holder, os, thrown)
 
 
 _STATES = (

@@ -11,7 +11,7 @@ from typing import List
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.coreclr.locks.other_waits import OUTSIDE
-from dumpwalk.detectors import wording
+from dumpwalk.detectors import crash_dump, wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.detectors.signature import resource_parts
 from dumpwalk.locks.waits import Wait
@@ -30,7 +30,8 @@ _WORDS = {
 
 
 def detect(facts: Facts) -> List[Finding]:
-    waits = [w for w in facts.waits if w.kind in OUTSIDE and w.explained]
+    crashing = crash_dump.waiter(facts)  # not-a-hang tells of it
+    waits = [w for w in facts.waits if w.kind in OUTSIDE and w.explained and w.thread is not crashing]
     found: List[Finding] = []
     alone: List[Wait] = []
     for wait in waits:

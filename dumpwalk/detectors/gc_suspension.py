@@ -10,7 +10,7 @@ from typing import List, Sequence
 from dumpwalk.analysis.facts import Facts, thread_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.process import Thread
-from dumpwalk.detectors import wording
+from dumpwalk.detectors import crash_dump, wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.detectors.signature import resource_parts
 
@@ -38,6 +38,8 @@ def detect(facts: Facts) -> List[Finding]:
     open_ones = [t for t in suspension.blocking if thread_node(t) not in explained]
     if len(open_ones) < len(suspension.blocking):
         return []
+    if crash_dump.waiter(facts) in suspension.blocking:
+        return []  # not-a-hang tells of it
     suspender = suspension.suspender
     blocked = [t for t in open_ones if _blocked(facts, t)]
     proved = bool(blocked) and suspension.grade == "proved"

@@ -1,8 +1,8 @@
 """Known hangs of the runtime itself, as data: which functions stand on whose stack, what that may say, what it resembles.
 
 To add one, add a row: the engine (pattern_match.py) and the two detectors that tell of it (runtime_pattern.py; not_a_hang.py for
-what is no hang of the program at all) read nothing but this table, and docs/findings.md is made from it. A row has a fixture
-that fires and one that looks alike and stays silent, or says why there is none.
+what is no hang of the program at all) read nothing but this table, and docs/findings.md is made from it. A row names the real
+processes in which it fires and twins in which it stays silent, or says why there is none; tests/test_pattern_fixtures.py asks.
 
 A picture of stacks is never a cause and decides no verdict: what memory proves is told by the detectors of locks, of suspensions
 and of the cache. Function names are those of symbols, of metadata or of code that was recognised; where the runtime has none of
@@ -46,8 +46,12 @@ class Pattern:
     """Public issues of dotnet/runtime (coreclr#N, corefx#N for the older repositories)."""
     not_shown: str
     """What the picture leaves open."""
-    fixture: str
-    """Which test fires it and which twin stays silent, or why there is none."""
+    fires: Tuple[str, ...] = ()
+    """Where a real process shows it: committed cores by name, or tests that make a process (`test_x.py::test_y`)."""
+    silent: Tuple[str, ...] = ()
+    """Its twins: cores (or such tests) that look alike and do not show it."""
+    unmade: str = ""
+    """Why there is no real one, where `fires` is empty. Every row is also played by rewritten stacks (test_runtime_patterns.py)."""
     headline: str = ""
     """Of what is no hang of the program: the first words of the report; who plays the first role follows them."""
     systems: Tuple[str, ...] = ("linux", "macos")
@@ -58,9 +62,7 @@ SIGNAL_FRAME = "__restore_rt"
 """What returns from a signal handler, on Linux known by its two instructions, whatever it is called."""
 NEAR = 4
 """Frames between a lock function and the function that wants the lock: holders and helpers that were not inlined."""
-_NO_REAL_ONE = (
-    "rewritten stacks: a dump of a real one was not at hand, and builds that registries carry do not run into it"
-)
+_LIVE = "test_runtime_patterns.py::"
 _ENTER = ("CrstBase::Enter", "CrstBase::AcquireLock", "EnterCriticalSection", "CorUnix::InternalEnterCriticalSection")
 _MUTEX = (
     "pthread_mutex_lock",
@@ -74,7 +76,7 @@ PATTERNS: Tuple[Pattern, ...] = (
     # debugger.cpp: the managed debugger has stopped, or is stopping, all managed threads
     Pattern(
         "debugger-stop",
-        "a managed debugger holds the process",
+        "a debugger holds the process",
         (
             Role("is in the debugger's stop of all managed threads",
                  (("Debugger::TrapAllRuntimeThreads", "Debugger::SendBreakpoint", "Debugger::SendException", "Debugger::SendStep",
@@ -82,28 +84,32 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("65047",),
         "Whether the debugger is still attached, and what it waits for.",
-        "the state word of a Thread rewritten in a real core (tests/test_runtime_patterns.py); twin: the same core as it was",
+        fires=("stands/breakpoint", _LIVE + "test_a_debugger_that_asked_the_threads_to_stop_is_told_by_their_state_words"),
+        silent=("stands/attached", "healthy"),
         headline="DEBUGGER STOP, not a hang of the program",
     ),
     # pal/src/thread/process.cpp, PROCCreateCrashDump: fork, exec of createdump, waitpid
     Pattern(
         "crash-dump-under-way",
         "a crashing thread waits for createdump to write its dump",
-        (Role("waits for createdump", (("PROCCreateCrashDump*", "PROCAbort", "TerminateCurrentProcessNoExit"),)),),
+        (Role("waits for createdump", (("PROCCreateCrashDump*",),)),),
         ("65047",),
         "Why the process crashed: the stack of that thread tells.",
-        "a real 3.1.23 whose createdump is a program that sleeps (tests/test_runtime_patterns.py); twin: any process that did not "
-        "crash",
+        fires=("stands/crash-in-gc", "stands/crash-under-lock", _LIVE + "test_a_dump_taken_while_createdump_works_is_a_crash"),
+        silent=("stands/going-on", "stands/out-of-memory"),
         headline="CRASH, not a hang",
     ),
     # ceemain.cpp, EEShutDown; exit handlers of the C library
     Pattern(
         "shut-down",
         "the process is ending",
-        (Role("ends the process", (("EEShutDown", "coreclr_shutdown*", "__run_exit_handlers", "exit"),), "any"),),
+        (Role("ends the process", (("EEShutDown", "coreclr_shutdown*", "__run_exit_handlers", "exit",
+                                      "System.AppContext.OnProcessExit", "System.Environment.Exit"),), "any"),),
         ("83898",),
         "What holds the end up, where it takes long: the stack of that thread.",
-        "a C program whose exit handler waits (tests/test_runtime_patterns.py); twin: the same before it calls exit",
+        fires=("stands/ending", "stands/ending-deadlock",
+               _LIVE + "test_a_process_that_ends_is_told_first_and_is_not_called_nothing_stuck"),
+        silent=("stands/going-on",),
         headline="THE PROCESS IS ENDING, not a hang of its work",
     ),
     # ceemain.cpp, EEStartupHelper, called by coreclr_initialize (dlls/mscoree/exports.cpp)
@@ -113,7 +119,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         (Role("starts the runtime", (("EEStartup", "coreclr_initialize"),), "any"),),
         ("98270", "114182"),
         "Whether the start would have ended.",
-        "rewritten stacks (tests/test_runtime_patterns.py): a start lasts some 50 ms",
+        fires=("stands/starting",),
+        silent=("stands/going-on",),
         headline="THE RUNTIME IS STARTING, not a hang of the program's work",
     ),
     # virtualcallstub.cpp, executableallocator.cpp: two locks of level 0
@@ -127,7 +134,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("132982", "128868"),
         "Whether the first of them holds the cache's lock: `dumpwalk locks --held-by` tells.",
-        _NO_REAL_ONE + "; only previews of .NET 11 take the lock there",
+        unmade="only previews of .NET 11 take the lock there, and no registry has one",
     ),
     # threads.cpp, threadsuspend.cpp
     Pattern(
@@ -136,7 +143,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         (Role("waits for the ThreadStore's lock", (_ENTER, ("ThreadStore::*", "ThreadSuspend::LockThreadStore"))),),
         ("44698", "83898"),
         "Who holds it, where the lock's own row does not say.",
-        _NO_REAL_ONE,
+        fires=("driven/thread-store",),
+        silent=("driven/rest", "driven/join"),
     ),
     # perfmap.cpp
     Pattern(
@@ -148,7 +156,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("128401", "113943", "129021"),
         "Which lock the first one holds: `dumpwalk locks --held-by` tells.",
-        _NO_REAL_ONE,
+        unmade="versions with that order of locks (8 and later) carry no symbols on Linux, where perf maps are used",
     ),
     # clsload.cpp
     Pattern(
@@ -160,7 +168,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("8324", "6728", "coreclr#12174"),
         "Whether the threads that load wait for one another.",
-        _NO_REAL_ONE,
+        fires=("driven/type-load",),
+        silent=("driven/rest", "hangs/net31-hall"),
     ),
     # methodtable.cpp
     Pattern(
@@ -173,7 +182,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("118371", "40190"),
         "What the constructor itself waits for, where the lock's row does not lead there.",
-        "the scenes cctor-lock and cctor-join (tests/test_managed_locks.py), where memory proves them; twin: cctor-under-way",
+        fires=("hangs/net31-hall",),
+        silent=("driven/rest", "driven/type-load"),
     ),
     # prestub.cpp, jitinterface.cpp
     Pattern(
@@ -185,7 +195,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("coreclr#25086", "37278", "42375"),
         "That the compilation will not end: big methods take seconds.",
-        "a real 3.1.23 that compiles one big method for many threads (tests/test_runtime_patterns.py); twin: the same before that",
+        fires=(_LIVE + "test_threads_that_wait_for_a_method_to_be_compiled",),
+        silent=("driven/rest", "driven/type-load"),
     ),
     # tieredcompilation.cpp, codeversion.cpp, callcounting.cpp
     Pattern(
@@ -199,7 +210,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("1537", "45901", "52379", "58471"),
         "Who holds that lock, where its own row does not say.",
-        _NO_REAL_ONE,
+        unmade="these locks are held for microseconds, and a hang of them needs a bug that 3.1.23 does not have",
     ),
     # executableallocator.cpp
     Pattern(
@@ -208,7 +219,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         (Role("waits for executable memory", (_ENTER, ("ExecutableAllocator::*",)), least=2),),
         ("54954", "132982"),
         "Who holds it, where the lock's own row does not say.",
-        _NO_REAL_ONE,
+        unmade="the allocator is of 6 and later, whose builds for Linux carry no symbols",
     ),
     # finalizerthread.cpp; GC.WaitForPendingFinalizers
     Pattern(
@@ -223,7 +234,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("66759",),
         "Whether what the finalizer waits for will come.",
-        "the scene finalizer (tests/test_managed_locks.py), where memory proves a lock-cycle; twin: finalizer-busy",
+        fires=("driven/finalizer",),
+        silent=("driven/rest", "driven/thread-store"),
     ),
     # gc/gc.cpp, server GC
     Pattern(
@@ -237,7 +249,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("41958", "47700", "93909", "105780", "68060"),
         "That the collection will not end: every collection looks so while it runs.",
-        _NO_REAL_ONE,
+        fires=("driven/join",),
+        silent=("driven/rest", "driven/thread-store"),
     ),
     # pal/src/thread/process.cpp: macOS asks the kernel for each thread's registers
     Pattern(
@@ -250,7 +263,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("133797", "126063", "76356", "89272"),
         "Whether that call was slow or stuck: one snapshot has no durations.",
-        "rewritten stacks: no dump of a real macOS process is at hand",
+        unmade="no dump of a real macOS process is at hand",
         systems=("macos",),
     ),
     # System.Private.CoreLib GenericCache.cs
@@ -263,7 +276,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("132562", "89331", "104126"),
         "That it loops: one snapshot does not tell a long look-up from an endless one; compare two.",
-        "rewritten names: the loop needs a race that could not be forced",
+        unmade="the loop needs a race that could not be forced; its type is of 10",
     ),
     # glibc elf/dl-open.c
     Pattern(
@@ -276,7 +289,8 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("98270", "114182", "110350", "113055"),
         "Whether the library's initialiser will end.",
-        "a C library whose constructor waits (tests/test_runtime_patterns.py); twin: the same library, whose constructor is done",
+        fires=(_LIVE + "test_the_loaders_lock_has_its_name_and_its_owner",),
+        silent=("native-abba",),
         systems=("linux",),
     ),
     # pal/src/map/virtual.cpp, pal/src/synchmgr
@@ -290,7 +304,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("13686",),
         "Who holds it, where the lock's own row does not say.",
-        _NO_REAL_ONE,
+        unmade="the lock of the virtual memory map is held for microseconds",
     ),
     # pal/src/exception/signal.cpp; any program's own handler
     Pattern(
@@ -302,6 +316,7 @@ PATTERNS: Tuple[Pattern, ...] = (
         ),
         ("63370",),
         "What the interrupted code held: `dumpwalk locks --held-by` tells.",
-        "a C program whose handler takes a lock (tests/test_runtime_patterns.py); twin: the same handler, which only sleeps",
+        fires=(_LIVE + "test_a_lock_wanted_inside_a_signal_handler",),
+        silent=("native-abba",),
     ),
 )  # fmt: skip

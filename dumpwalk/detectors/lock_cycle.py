@@ -13,6 +13,7 @@ from dumpwalk.analysis.facts import Facts, LockFact, thread_node
 from dumpwalk.analysis.wait_graph import queue_node, upgrade_node
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.process import Thread
+from dumpwalk.coreclr.locks.finalizers import SHUT_DOWN
 from dumpwalk.dataclass import dataclass
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
@@ -201,6 +202,8 @@ def _usual_cause(alone: bool, others: Sequence[Node], bound: bool) -> str:
         return "A blocking call (Wait, Result) for an async method on a thread whose context that method goes on in."
     if alone:
         return "The same code entered twice, or a release that was skipped."
+    if SHUT_DOWN in others:
+        return "Environment.Exit called under a lock that a handler of the process's end wants."
     if any(node.kind == "finalizer" for node in others):
         return "A finalizer that takes a lock, and a wait for finalizers under that lock."
     if others:
@@ -237,6 +240,8 @@ def _sentence(facts: Facts, ring: _Ring, position: int, by_node: Dict[Node, Lock
         holds = f"runs {lock.label}"
     elif lock is not None:
         holds = f"holds {lock.label}"
+    elif has == SHUT_DOWN:
+        holds = "runs the handlers of the process's end"
     elif has.kind == "finalizer":
         holds = "runs the finalizers"
     elif has.kind == "lock-queue":

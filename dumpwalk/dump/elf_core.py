@@ -106,6 +106,7 @@ def read_elf_core(path: str, file: str, extra_notes: Tuple[str, ...] = (), watch
         process_name=told.process_name,
         crash_thread=crash.thread,
         crash_signal=crash.signal or diag.crash_signal,
+        trapped=origin.trapped(told, producer),
         notes=tuple(sentences),
         limited=(f"only the first {limits.IMAGES} mapped files were looked at",)
         if len(images) >= limits.IMAGES

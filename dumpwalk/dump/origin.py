@@ -27,6 +27,7 @@ _DIAGINFO_SIGNATURE = b"DIAGINFOHEADER\0\0"
 
 _SI_USER, _SI_TKILL = 0, -6
 _SIGTRAP = 5
+TRAPS = {1: "TRAP_BRKPT", 2: "TRAP_TRACE", 3: "TRAP_BRANCH", 4: "TRAP_HWBKPT", 0x80: "SI_KERNEL"}
 
 
 def elf_producer(told: ElfNotes, memory: Memory) -> Producer:
@@ -116,6 +117,20 @@ def crash(told: ElfNotes, producer: Producer, pid: Optional[int]) -> Crash:
             sentence = f"one thread was stopped at {name_of('linux', info.signal)} when the core was written"
             return Crash(info.thread, info.signal, [sentence])
     return Crash()
+
+
+def trapped(told: ElfNotes, producer: Producer) -> Optional[Tuple[int, int]]:
+    """(tid, code) of the first thread whose siginfo is a SIGTRAP of a breakpoint or a step, in a core that a debugger wrote.
+
+    gdb saves what it last saw of each thread. A thread that it attached to, or stopped because another hit a breakpoint, has
+    a SIGSTOP there; one that ran into a breakpoint has SIGTRAP with SI_KERNEL (x86's int3) or TRAP_BRKPT, one that was
+    stepped TRAP_TRACE, one at a watched address TRAP_HWBKPT (include/uapi/asm-generic/siginfo.h). Without a debugger a thread
+    that runs into one ends the process, and the kernel writes the core.
+    """
+    if producer != "gcore":
+        return None
+    hits = ((s.thread, s.code) for s in told.signals if s.signal == _SIGTRAP and s.code in TRAPS and s.thread)
+    return next(hits, None)
 
 
 def memory_kind(

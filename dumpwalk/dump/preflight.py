@@ -164,7 +164,9 @@ def _other(path: str, head: bytes) -> NotACore:
     if head.startswith(b"MDMP"):
         system = _minidump_system(path, head)
         if system is not None:
-            return BreakpadMinidump(f"{path} is a minidump of a {system} process, as Breakpad and Crashpad write them.")
+            return BreakpadMinidump(
+                f"{path} is a minidump of a {system} process, as Breakpad, Crashpad and lldb write them."
+            )
         return WindowsMinidump(f"{path} is a Windows minidump.")
     if head[:4] == b"\xca\xfe\xba\xbe" and head[6:8] >= b"\0\x2d":  # a class file's version; no binary has 45 slices
         return NotACore(f"{path} is a Java class file, not a core.")

@@ -59,7 +59,7 @@ def _first_headline(finding: Finding) -> str:
         return finding.title
     said = finding.observed[0].split(" received ", 1)
     what = f"{said[0][0].lower()}{said[0][1:]} received {said[1]}" if len(said) == 2 else finding.observed[0]
-    return f"CRASH, not a hang: {what}"
+    return " ".join([f"CRASH, not a hang: {what}", *finding.observed[1:]])
 
 
 def _decide(facts: Facts, findings: Sequence[Finding]) -> Verdict:

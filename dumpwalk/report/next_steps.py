@@ -108,6 +108,8 @@ def _second_look(report: Report, core: str) -> List[Step]:
                 "the process still runs here: two looks at it, stuck or slow",
             )
         ]
+    if report.dump.producer == "kernel":
+        return []  # the kernel writes a core only of a process that it ends
     return [
         Step(
             f"dumpwalk compare {core} SECOND", "with a dump of the same process made some seconds later: stuck or slow"

@@ -40,6 +40,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(_T + "PortableThreadPool+WaitThread", "", "idle"),
     Rule(_T + "PortableThreadPool+IOCompletionPoller", "", "idle"),
     Rule(_T + "WindowsThreadPool", "", "idle"),
+    Rule("System.Environment", "Exit", "exit"),
     Rule(_T + "TimerQueue", "TimerThread", "idle"),
     Rule("System.Net.Sockets.SocketAsyncEngine", "EventLoop", "idle"),
     Rule("System.IO.FileSystemWatcher+*", "", "idle"),
@@ -49,8 +50,8 @@ RULES: Tuple[Rule, ...] = (
     Rule("System.Net.Security.*", "", "socket", ("System.Net.Sockets.Socket",)),
     Rule("System.Net.Dns", "", "name-resolution"),
     Rule("System.Net.NameResolutionPal", "", "name-resolution"),
-    Rule("System.Console", "", "terminal"),
-    Rule("System.ConsolePal*", "", "terminal"),
+    Rule("System.Console", "Read", "terminal"),
+    Rule("System.ConsolePal*", "Read", "terminal"),
     Rule("System.IO.Pipes.*", "", "pipe"),
     Rule(
         "System.Collections.Concurrent.BlockingCollection`1", "", "collection",

@@ -29,6 +29,7 @@ OWNERLESS = ("event", "semaphore", "pulse", "barrier", "countdown", "task", "col
 _EXPLAINED = {
     "idle": "a thread of the runtime's own that waits for work",
     "sleep": "sleeps",
+    "exit": "waits for the end of the process",
     "timed-wait": "gives up by itself",
     **dict.fromkeys(OUTSIDE, "waits for something outside the process"),
     **dict.fromkeys(OWNERLESS, "waits for something that has no owner"),
