@@ -127,9 +127,19 @@ class Thread:
         self._frames = tuple(frames)
 
 
+class SymbolTable(Protocol):
+    """The symbols of one image, read from its own tables."""
+
+    base: int
+
+    def symbol(self, name: str) -> Optional[Any]:
+        """What has the `address` of the symbol of this name as it stands in the tables; None where there is none."""
+
+
 class SymbolSource(Protocol):
-    def address_of(self, names: Sequence[str]) -> Optional[int]:
-        """Load address of the first of these symbols that some module defines. Plain or mangled names."""
+    def address_of(self, names: Sequence[str], image: Optional[SymbolTable]) -> Optional[int]:
+        """Load address of the first of these symbols, plain or mangled names, that the image defines; without an image of the
+        first that some module defines."""
 
     def symbol_at(self, address: int) -> Optional[Symbol]:
         """The data or code symbol that covers `address`."""
@@ -139,7 +149,7 @@ class SymbolSource(Protocol):
 
 
 class NoSymbols:
-    def address_of(self, names: Sequence[str]) -> Optional[int]:
+    def address_of(self, names: Sequence[str], image: Optional[SymbolTable]) -> Optional[int]:
         return None
 
     def symbol_at(self, address: int) -> Optional[Symbol]:

@@ -74,7 +74,7 @@ def read_dac_table(process: Process, runtime: RuntimeInfo) -> Optional[DacTable]
     """The table as the dump holds it; None when no symbol leads to it. Only entries that lie in the image are named."""
     location = runtime.dac_table
     if location is None:
-        address = process.symbols.address_of([DAC_TABLE_SYMBOL, "_" + DAC_TABLE_SYMBOL])
+        address = process.symbols.address_of([DAC_TABLE_SYMBOL, "_" + DAC_TABLE_SYMBOL], runtime.image)
         if address is None:
             return None
         location = (address, None)

@@ -19,6 +19,8 @@ _SHT_SYMTAB = 2
 _RELATIVE = (8, 1027)
 _CHAIN = 100_000
 _DYNAMIC_ENTRIES = 512
+_RELA = struct.Struct("<QQq")
+"""r_offset, r_info, r_addend."""
 
 
 class ElfImage(Image):
@@ -29,6 +31,7 @@ class ElfImage(Image):
         self._dynamic_at = 0
         self._note_at = (0, 0)
         self._relocations: Optional[bytes] = None
+        self._pointers: Dict[int, Optional[int]] = {}
         self._read_headers()
 
     def _header_bytes(self, offset: int, size: int) -> Optional[bytes]:
@@ -146,6 +149,11 @@ class ElfImage(Image):
         return None
 
     def file_pointer(self, address: int) -> Optional[int]:
+        if address not in self._pointers:
+            self._pointers[address] = self._file_pointer(address)
+        return self._pointers[address]
+
+    def _file_pointer(self, address: int) -> Optional[int]:
         stored = self.read_file(address, 8)
         if stored is None:
             return None
@@ -154,9 +162,16 @@ class ElfImage(Image):
             size = tags.get(_DT_RELASZ, 0)
             usable = _DT_RELA in tags and 0 < size <= SYMBOL_TABLE_BYTES
             self._relocations = (self.read_file(tags[_DT_RELA], size) if usable else None) or b""
-        key, at = struct.pack("<Q", address - self._bias), -1
-        while (at := self._relocations.find(key, at + 1)) >= 0:
-            if at % 24 == 0:
-                _, info, addend = struct.unpack_from("<QQq", self._relocations, at)
-                return self._bias + addend if info & 0xFFFFFFFF in _RELATIVE else None
+        place = address - self._bias
+        key = (
+            struct.pack("<Q", place).rstrip(b"\0") or b"\0"
+        )  # many zeros are a bad end of what is looked for: 4 times slower
+        at = self._relocations.find(key)
+        while at >= 0:
+            row, inside = divmod(at, _RELA.size)
+            if not inside and at + _RELA.size <= len(self._relocations):
+                offset, info, addend = _RELA.unpack_from(self._relocations, at)
+                if offset == place:
+                    return self._bias + addend if info & 0xFFFFFFFF in _RELATIVE else None
+            at = self._relocations.find(key, (row + 1) * _RELA.size)
         return int.from_bytes(stored, "little")

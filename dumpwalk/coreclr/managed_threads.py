@@ -184,7 +184,7 @@ def _table_globals(process: Process, runtime: RuntimeInfo) -> _Globals:
             symbol = runtime.image.symbol(name)
             if symbol is not None:
                 return symbol.address
-        return process.symbols.address_of(list(symbols))
+        return process.symbols.address_of(symbols, runtime.image)
 
     return _Globals(
         find(THREAD_STORE, _STORE_SYMBOLS),

@@ -27,6 +27,8 @@ _SETTINGS = (
     "settings set symbols.auto-download off",
     "settings set symbols.enable-background-lookup false",
     "settings set target.parallel-module-load false",
+    "settings set plugin.jit-loader.gdb.enable off",
+    "plugin disable instrumentation-runtime",
     f"settings set target.process.thread.max-backtrace-depth {limits.FRAMES_PER_THREAD}",
 )
 
@@ -199,7 +201,7 @@ class LldbSession:
     def _add(self, image: CoreImage, file: str) -> Optional[Any]:
         triple = None if self.core.os == "linux" else self.target.GetTriple()
         module = self.target.AddModule(file, triple, None)
-        if not module.IsValid():
+        if not module.IsValid() and triple is not None:
             module = self.target.AddModule(file, None, None)
         if not module.IsValid():
             return None

@@ -14,7 +14,7 @@ from dumpwalk.core.arch import Arch
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory
 from dumpwalk.core.module_map import ModuleMap
-from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol
+from dumpwalk.core.process import Frame, FrameRegisters, Module, Symbol, SymbolTable
 from dumpwalk.core.unwind import strip_pac
 from dumpwalk.core.vocabulary import NameSource, Trust
 from dumpwalk.images.elf_image import sizeless_functions
@@ -37,9 +37,18 @@ class LldbSymbols:
         self._target = target
         self._sizeless: Dict[str, FrozenSet[str]] = {}
 
-    def address_of(self, names: Sequence[str]) -> Optional[int]:
+    def address_of(self, names: Sequence[str], image: Optional[SymbolTable]) -> Optional[int]:
+        """See SymbolSource. The image's own tables are asked first: for its first answer by name lldb demangles every symbol of
+        every module it looks in, 30 ms for a runtime with symbols."""
+        for symbol in map(image.symbol, names) if image is not None else ():
+            if symbol is not None:
+                return int(symbol.address)
+        places = self._target
+        if image is not None:
+            module = self._target.ResolveLoadAddress(image.base).GetModule()
+            places = module if module.IsValid() else self._target
         for name in names:
-            found = self._target.FindSymbols(name)
+            found = places.FindSymbols(name)
             for index in range(found.GetSize()):
                 symbol = found.GetContextAtIndex(index).GetSymbol()
                 if not symbol.IsValid() or symbol.IsSynthetic():

@@ -57,7 +57,10 @@ def _locate(process: Process, runtime: RuntimeView, waits: Sequence[Wait], ways:
             return ()
         return dac_table.resolve_cache_candidates(process, info, table)
 
-    return locate_cache.locate(process, list(runtime.layouts), from_registers(), from_table, ways, from_outer_frames)
+    image = runtime.info.image if runtime.info is not None else None
+    return locate_cache.locate(
+        process, image, list(runtime.layouts), from_registers(), from_table, ways, from_outer_frames
+    )
 
 
 def _look(known: Gathered) -> CacheLook:

@@ -63,7 +63,7 @@ def _named_roots(
             symbol = runtime.image.symbol(name)
             if symbol is not None:
                 yield symbol.address, "ExecutionManager::m_CodeRangeList"
-        address = process.symbols.address_of(list(_SYMBOLS))
+        address = process.symbols.address_of(_SYMBOLS, runtime.image)
         if address is not None:
             yield address, "ExecutionManager::m_CodeRangeList"
 

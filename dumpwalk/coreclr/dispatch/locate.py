@@ -17,7 +17,7 @@ from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 from dumpwalk import limits
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory, filled_runs, for_search, read_u64
-from dumpwalk.core.process import Process
+from dumpwalk.core.process import Process, SymbolTable
 from dumpwalk.coreclr.dispatch.cache import Shape, examine, examine_table, examine_unknown
 from dumpwalk.coreclr.layouts import LOCK_OFFSET, Layout
 from dumpwalk.dataclass import dataclass
@@ -62,20 +62,21 @@ class Candidate:
 
 def locate(
     process: Process,
+    image: Optional[SymbolTable],
     layouts: Sequence[Layout],
     register_candidates: Iterable[Candidate],
     table_pointers: Callable[[], Iterable[Candidate]],
     ways: Sequence[str] = WAYS,
     more_registers: Callable[[], Iterable[Candidate]] = lambda: (),
 ) -> Location:
-    """Find the cache. A second way is asked only when it is cheap: then both stand in `located_by`, or the disagreement
-    stands in `others`. `more_registers`, those of outer frames and of stacks, cost much: they are asked where no other way
-    led to it."""
+    """Find the cache. `image` is the runtime's, where that is known. A second way is asked only when it is cheap: then both stand
+    in `located_by`, or the disagreement stands in `others`. `more_registers`, those of outer frames and of stacks, cost much:
+    they are asked where no other way led to it."""
     location = Location()
     memory = process.memory
     if "symbol" in ways:
         location.tried.append("symbol")
-        pointer = process.symbols.address_of(SYMBOLS)
+        pointer = process.symbols.address_of(SYMBOLS, image)
         if pointer is not None:
             _take_pointer(location, memory, layouts, pointer, "symbol", f"g_resolveCache at 0x{pointer:x}")
     if "register" in ways:

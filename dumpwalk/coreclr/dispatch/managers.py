@@ -114,7 +114,7 @@ def _places(process: Process, runtime: RuntimeView, cache: int, low: int, high: 
     table = runtime.table
     if table is not None and MANAGER in table.globals:
         yield table.globals[MANAGER], "g_dacTable"
-    symbol = process.symbols.address_of(list(_SYMBOLS))
+    symbol = process.symbols.address_of(_SYMBOLS, runtime.info.image if runtime.info is not None else None)
     if symbol is not None:
         yield symbol, "its symbol"
     found = find_words(_Between(process.memory, low, high), {cache & 0xFFFFFFFF}, limits.HELD_FINDING_BYTES, 1000)

@@ -103,7 +103,7 @@ def _candidates(around: Surroundings) -> Iterator[int]:
     symbol = next((s for s in (around.runtime.image.symbol(n) for n in _SYMBOLS[:1]) if s is not None), None)
     if symbol is not None:
         yield symbol.address
-    named = around.process.symbols.address_of(list(_SYMBOLS))
+    named = around.process.symbols.address_of(_SYMBOLS, around.runtime.image)
     if named is not None:
         yield named
     yield from (address for address in described_globals(around.runtime) if address)
