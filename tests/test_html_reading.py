@@ -108,6 +108,8 @@ def test_a_narrow_window_cuts_nothing_and_says_what_scrolls(browser: Any, opened
         assert figure.find_element("css selector", ".hint").is_displayed() == wider
         reach = "const b = arguments[0]; b.scrollLeft = 1e6; return b.scrollLeft + b.clientWidth >= b.scrollWidth - 1"
         assert driver.execute_script(reach, box), "all of it can be scrolled to"
+    fits = "return [...document.querySelectorAll('.claims, .parties')].map(t => t.parentElement.scrollWidth <= 400)"
+    assert set(driver.execute_script(fits)) == {True}, "claims and waiters are read without scrolling sideways"
     assert broken_rules(driver, axe) == []
 
 
@@ -146,3 +148,17 @@ def test_nothing_found_is_grey_and_what_comes_next_is_said(opened: Open, axe: st
     text = html.render([SAMPLES["inconclusive"]()])
     assert text.count("--fetch") <= 2, "equal commands once: what comes next, and below the modules"
     assert broken_rules(driver, axe) == []
+
+
+def test_a_lock_s_name_is_shortened_before_its_address_and_circles_come_first(opened: Open) -> None:  # noqa: F811
+    """A process with five deadlocks: the verdict's is drawn at the top, the others are named below the headline."""
+    driver = opened([report_of("hangs/net8-hall")])
+    labels = driver.execute_script(
+        "return [...document.querySelectorAll('svg.graph [data-node] text')].map(t => t.textContent)"
+    )
+    assert 'thread 10 "baker-1"' in labels[:8] and "ReaderWriterLockSlim at 0x7f55f8812128" in labels
+    assert all(re.search(r" at 0x[0-9a-f]{8,}$", label) for label in labels if " at " in label and "end" not in label)
+    also = driver.find_element("css selector", ".answer a[href='#others']")
+    assert also.get_attribute("href").endswith("#others")
+    said = also.find_element("xpath", "..").text
+    assert said.count("a deadlock of 2 locks (threads") == 4 and said.endswith("(thread 18).")

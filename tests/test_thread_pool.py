@@ -64,7 +64,10 @@ def test_pool_command_tells_workers_and_queue() -> None:
     look = [sys.executable, "-m", "dumpwalk", "pool", str(unpack_core(STARVED))]
     done = subprocess.run(look, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 10 and "4 of 4 workers at work" in done.stdout
-    assert done.stdout.count("waits for the task Program.Nested at 0x") == 4 and "24 global" in done.stdout
+    assert (
+        done.stdout.count("waits for the task Program.Nested at 0x") == 4
+        and "global queue: 24 work items" in done.stdout
+    )
 
 
 @pytest.mark.parametrize(

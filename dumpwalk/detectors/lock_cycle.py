@@ -82,7 +82,7 @@ def _finding(
     steps = len(summary)
     if behind:
         waits = wording.plural(len(behind), "more thread waits", "more threads wait")
-        numbers = wording.ranges(node.number for node in behind)
+        numbers = ("thread " if len(behind) == 1 else "threads ") + wording.ranges(node.number for node in behind)
         summary.append(f"{waits} behind {'it' if alone else 'them'}: {numbers}.")
     if timed:
         one = len(timed) == 1

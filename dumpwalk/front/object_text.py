@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Sequence
 
 from dumpwalk.coreclr.object_look import ELEMENTS, ObjectLook, Shown
 from dumpwalk.report.escape import visible
+from dumpwalk.report.glossary import Reader
 
 _COLUMN = 28
 
@@ -42,7 +43,8 @@ def _text(found: ObjectLook) -> str:
             who = f"thread {one.thread}" + (f" (tid {one.tid})" if one.tid is not None else "")
             lines.append(f"  {who}  {one.where}" + (f"  in {one.frame}" if one.frame else ""))
         lines.append("A word on a stack can be left over from an earlier call.")
-    return "\n".join(visible(line) for line in lines)
+    reader = Reader()
+    return "\n".join(visible(reader.prose(line) if line.startswith("  header ") else line) for line in lines)
 
 
 def _values(values: Sequence[Shown], indent: str) -> List[str]:

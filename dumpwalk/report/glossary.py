@@ -18,7 +18,7 @@ TERMS: Tuple[Tuple[str, str, str], ...] = (
     ("preemptive mode", r"preemptive mode", "a garbage collection need not wait for the thread"),
     ("safe point", r"safe points?", "a place where a garbage collection may stop a thread"),
     ("ListLockEntry", r"ListLockEntry|list-lock-entry", "the runtime's record of a class initialiser under way"),
-    ("sync block", r"sync[ -]blocks?", "the runtime's record of an object that is locked or waited for"),
+    ("sync block", r"sync[ -]blocks?(?: \d+)?", "the runtime's record of an object that is locked or waited for"),
     ("thin lock", r"thin locks?", "one that is kept in the object's own header"),
     ("futex", r"futex(?:\(2\)| wait\b| words?\b)?", "threads sleep in this system call until a word of memory changes"),
     (

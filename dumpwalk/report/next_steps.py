@@ -57,6 +57,10 @@ def steps(report: Report, finding: Optional[Finding], short: bool = False) -> Li
         found.append(Step(f"dumpwalk analyze --full {core}", "the proof, the threads, what was and was not looked at"))
     if finding is not None and finding.kind == "pool-starvation":
         found.append(Step(f"dumpwalk pool {core}", "the thread pool: its limits, each worker, what is queued"))
+    if finding is not None and finding.kind == "crash":
+        found.append(
+            Step(f"dumpwalk bt {core}", "the stack of the thread that crashed, native and managed frames in one")
+        )
     if finding is not None:
         found.append(Step(f"dumpwalk explain {finding.kind}", "what it means, what it does not prove, what to do"))
     elif report.threads:

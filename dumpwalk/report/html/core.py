@@ -16,7 +16,7 @@ from dumpwalk.report.model import FailedCore, Finding, Report
 from dumpwalk.report.names import base_name, lock_name, plural, thread_label
 from dumpwalk.report.sections.dispatch_cache.figure import bucket_of
 from dumpwalk.report.sections.dump.phrases import OS_NAMES
-from dumpwalk.report.sections.findings.phrases import answer_of, crash_words, main_finding
+from dumpwalk.report.sections.findings.phrases import answer_of, crash_words, main_finding, others_stuck
 from dumpwalk.report.sections.locks.html import LockView, lock_views
 from dumpwalk.report.sections.threads.html import GroupView, group_views
 
@@ -78,9 +78,12 @@ class Core:
         self.status_word, self.headline, crashed = headline(report)
         if crashed:
             self.status = "inconclusive"  # the neutral colour: neither a hang nor a clean bill
-        self.sentence = f"{verdict.sentence[:1].upper()}{verdict.sentence[1:]}."
+        self.headline = self.headline[:1].upper() + self.headline[1:]
+        again = verdict.status == "none" and not crashed
+        self.sentence = "" if again else f"{verdict.sentence[:1].upper()}{verdict.sentence[1:]}."
         self.finding = main_finding(report)
         self.answer = answer_of(report, self.finding)
+        self.others = others_stuck(report, self.finding)
         self.crash = crash_words(report)
         self._threads = {thread.index: thread for thread in report.threads}
         self.cycles = report.dispatch_cache.cycles if report.dispatch_cache else ()

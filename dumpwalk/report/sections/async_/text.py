@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 from dumpwalk.report.model import Finding, Report
-from dumpwalk.report.names import ranges
+from dumpwalk.report.names import plural, ranges
 from dumpwalk.report.section import TextPart
 from dumpwalk.report.sections.async_.model import Async, AsyncChain
 from dumpwalk.report.sections.async_.phrases import ending, summary
@@ -24,7 +24,8 @@ def in_full(page: Page, report: Report) -> None:
         page.say(f"No awaiting methods were read: {cover.why if cover else 'the process has no .NET runtime'}.", "")
         return
     page.raw(page.style("Awaiting methods", bold=True))
-    page.say(f"{summary(value)}; {value.tasks:,} tasks wait, {value.alone:,} of them awaited by no method.")
+    alone = f"; no method awaits {value.alone:,} of them" if value.alone else ""
+    page.say(f"{summary(value)}. {plural(value.tasks, 'task is', 'tasks are')} not completed{alone}.")
     _chains(page, value.chains)
     if not value.chains:
         page.say("none")

@@ -43,7 +43,8 @@ def cache(report: Report, finding: Optional[Finding]) -> str:
     found = report.dispatch_cache
     if found is None:
         return ""
-    text = prose(" ".join(told_of(found, list(finding.buckets) if finding else [])))
+    buckets = list(finding.buckets) if finding else []
+    text = prose(" ".join(told_of(found, buckets)))
     rows = [
         (code(v.kind), "" if v.bucket is None else str(v.bucket), "" if v.home is None else str(v.home),
          code(v.address or ""), prose(v.detail)) for v in found.violations[:CHAIN_ROWS]
@@ -51,7 +52,8 @@ def cache(report: Report, finding: Optional[Finding]) -> str:
     if rows:
         text += "\n\n" + table(("rule broken", "in bucket", "belongs in", "element", "detail"), rows)
         text += more(total(found), len(rows), "violation")
-    return "### The rest of the cache\n\n" + text
+    title = "The rest of the cache" if buckets else "The interface-dispatch cache"
+    return f"### {title}\n\n{text}"
 
 
 MARKDOWN = (

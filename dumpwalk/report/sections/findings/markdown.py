@@ -13,6 +13,7 @@ from dumpwalk.report.sections.findings.phrases import (
     crash_words,
     fact,
     other_findings,
+    others_stuck,
     proof_title,
     repro_notes,
 )
@@ -27,6 +28,9 @@ def answer(report: Report, finding: Optional[Finding]) -> str:
     told = answer_of(report, finding)
     if told:
         parts.append(" ".join(prose(sentence) for sentence in told))
+    also = others_stuck(report, finding)
+    if also:
+        parts.append(f"**Also found:** {'; '.join(map(prose, also))}.")
     return "\n\n".join(parts)
 
 

@@ -9,6 +9,8 @@ from dumpwalk.report.names import ranges
 
 CLAIMS = 30
 """Claims of one finding in the text; three for each of many spinning threads say no more than those of ten."""
+OTHERS = 5
+"""Other findings that are told near the top."""
 SELECT = "thread select"
 
 
@@ -52,14 +54,14 @@ def other_findings(report: Report, main: Optional[Finding]) -> List[Finding]:
 
 
 def others_stuck(report: Report, main: Optional[Finding]) -> List[str]:
-    """One line for each other finding that is no note: what it is, and whose."""
+    """One line for each other finding that is no note: what it is, and whose; the last one counts what is not told."""
     lines = []
     for other in other_findings(report, main):
         if other.status in ("hang", "suspicious"):
             threads = sorted({actor.thread for actor in other.actors})
             whose = f" (thread{'' if len(threads) == 1 else 's'} {ranges(threads, most=4)})" if threads else ""
             lines.append(f"{other.title.rstrip('.')}{whose}")
-    return lines
+    return [*lines[:OTHERS], *([f"{len(lines) - OTHERS:,} more"] if len(lines) > OTHERS else [])]
 
 
 def fact(evidence: Evidence) -> str:

@@ -21,8 +21,6 @@ from dumpwalk.report.sections.findings.phrases import (
 from dumpwalk.report.text_page import GRADE_COLOUR, INDENT, Page, pad
 
 GRADE_COLUMNS = 14
-SHORT_OTHERS = 5
-"""Other findings in the report without its proof."""
 MEMORY_WORD = 50
 """Columns of `address = value`, both 64 bits, and some."""
 
@@ -125,10 +123,8 @@ def others_in_short(page: Page, report: Report, finding: Optional[Finding]) -> N
     if not lines:
         return
     page.heading("Also found")
-    for line in lines[:SHORT_OTHERS]:
+    for line in lines:
         page.say(page.name(line), INDENT + "- ")
-    if len(lines) > SHORT_OTHERS:
-        page.say(f"{len(lines) - SHORT_OTHERS:,} more", INDENT + "- ")
 
 
 def _other(page: Page, finding: Finding) -> None:

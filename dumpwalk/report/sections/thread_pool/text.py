@@ -25,8 +25,8 @@ def in_full(page: Page, report: Report) -> None:
 
 def counts_sentence(pool: ThreadPool) -> str:
     return (
-        f"{pool.working} of {plural(pool.existing, 'worker')} at work; it aims at {pool.goal}, may have {pool.minimum:,} "
-        f"without delay and {pool.maximum:,} at most."
+        f"{pool.working} of {plural(pool.existing, 'worker')} at work. The pool aims at {pool.goal}; it adds workers "
+        f"without delay up to {pool.minimum:,}, and has {pool.maximum:,} at most."
     )
 
 
@@ -78,9 +78,10 @@ def _queues(page: Page, pool: ThreadPool) -> None:
     if not pool.queued:
         page.say("nothing")
         return
-    page.say(", ".join(f"{queue.items:,} {queue.name}" for queue in pool.queues))
-    for (queue, runs), count in Counter((i.queue, i.runs) for i in pool.items).most_common():
-        page.say(page.name(f"{count:>5,}  {runs}  ({queue})"), INDENT, INDENT * 3)
+    for queue in pool.queues:
+        page.say(f"{queue.name} queue: {plural(queue.items, 'work item')}")
+        for runs, count in Counter(item.runs for item in pool.items if item.queue == queue.name).most_common():
+            page.say(page.name(runs), f"{INDENT * 2}{count:>6,}  ", INDENT * 6)
     if pool.queued > len(pool.items):
         page.say(f"{pool.queued - len(pool.items):,} more are not listed")
 

@@ -13,7 +13,7 @@ from dumpwalk.report.sections.wait_graph.drawing import EDGE_WORDS, Drawing, Dra
 from dumpwalk.report.sections.wait_graph.layout import layout
 
 HEIGHT, ROW, GAP, MARGIN = 44, 80, 92, 14
-LABEL = 36
+LABEL = 40
 """Characters of a label; the whole one is in the node's title."""
 DRAWN_NODES = 400
 """More are told as text only: nobody reads such a drawing, and the browser should not have to lay it out."""
@@ -83,7 +83,7 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
     if not drawing.edges:
         return None
     joined = {end for edge in drawing.edges for end in (edge.source, edge.target)}
-    nodes = [node for node in drawing.nodes if node.id in joined]
+    nodes = _circles_first([node for node in drawing.nodes if node.id in joined], drawing)
     if len(nodes) > DRAWN_NODES:
         return None
     members = _members(graph, drawing)
@@ -97,6 +97,21 @@ def figure(graph: WaitGraph, anchor: Anchor) -> GraphFigure | None:
         top, int(width), int(low - top), scale(width), tuple(boxes[node.id] for node in nodes), paths,
         sum(len(members[node.id]) for node in nodes),
     )  # fmt: skip
+
+
+def _circles_first(nodes: Sequence[Drawn], drawing: Drawing) -> List[Drawn]:
+    """Circles of waits stand above the rest, the verdict's first."""
+    place = {node: number for number, circle in reversed(list(enumerate(drawing.cycles))) for node in circle}
+    return sorted(nodes, key=lambda node: place.get(node.id, len(drawing.cycles)))
+
+
+def _label(text: str) -> str:
+    """A name short enough for a box: of a type at an address the namespace goes first, and the address stays whole."""
+    name, at, address = text.rpartition(" at 0x")
+    if len(text) <= LABEL or not at:
+        return cut(text, LABEL)
+    base, bracket, arguments = name.partition("[")
+    return cut(base.rsplit(".", 1)[-1] + bracket + arguments, max(LABEL - len(at + address), 8)) + at + address
 
 
 def _members(graph: WaitGraph, drawing: Drawing) -> Dict[str, Tuple[str, ...]]:
@@ -153,11 +168,11 @@ def _lines(node: Drawn, drawing: Drawing) -> Tuple[str, ...]:
         held = sum(1 for edge in drawing.edges if edge.kind == "held-by" and edge.target == node.id)
         walks = any(edge.kind == "walks" and edge.source == node.id for edge in drawing.edges)
         does = [word for word in ("holder" if held else "", "spins" if walks else "") if word]
-        return (cut(node.label, LABEL), ", ".join(does)) if does else (cut(node.label, LABEL),)
+        return (_label(node.label), ", ".join(does)) if does else (_label(node.label),)
     if node.kind == "chain" and ": " in node.label:
         bucket, _, loop = node.label.partition(": ")
         return (cut(bucket, LABEL), cut(loop, LABEL))
-    return (cut(node.label, LABEL), node.kind) if node.kind == "lock" else (cut(node.label, LABEL),)
+    return (_label(node.label), node.kind) if node.kind == "lock" else (_label(node.label),)
 
 
 def _path(edge: GraphEdge, boxes: Dict[str, Box], members: Dict[str, Tuple[str, ...]], drawing: Drawing) -> Path:
