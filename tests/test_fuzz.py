@@ -121,8 +121,10 @@ def test_the_oracle_sees_a_verdict_that_changed_for_no_reason():
 def test_the_oracle_sees_nothing_stuck_said_over_a_cycle():
     healthy = subject(HEALTHY)
     node = random.Random(1).choice(healthy.nodes)
-    assert "cyclic" in lies(healthy, healthy.report, changed(healthy, node + 24, node))
-    assert "damaged" in lies(healthy, healthy.report, changed(healthy, node + 24, 3))
+    verdict = {**healthy.report["verdict"], "status": "none", "kind": "nothing-stuck", "exit_code": 0}
+    nothing = {**healthy.report, "verdict": verdict}
+    assert "cyclic" in lies(healthy, nothing, changed(healthy, node + 24, node))
+    assert "damaged" in lies(healthy, nothing, changed(healthy, node + 24, 3))
 
 
 def test_the_oracle_sees_nothing_stuck_said_over_a_deadlock():

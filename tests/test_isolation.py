@@ -220,7 +220,7 @@ def test_time_that_ends_before_the_cache_is_never_called_healthy(place):
     def late(*arguments):
         raise OutOfTime
 
-    healthy = unpack_core("macho/healthy-x64-10.0.9")
+    healthy = unpack_core("healthy")
     assert engine.analyze_core(str(healthy), engine.Options(), None, str(place)).verdict.status == "none"
     for step, name in (
         ("runtime", "read_runtime"),

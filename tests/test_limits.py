@@ -14,7 +14,7 @@ from dumpwalk.errors import CannotDecompress, MalformedCore
 from tests.conftest import ROOT, unpack_core
 
 HEALTHY, NATIVE, LOOP, DAMAGED = (
-    "macho/healthy-x64-10.0.9",
+    "healthy",
     "native-convoy",
     "macho/cycle-x64-10.0.9",
     "macho/damage-x64-10.0.9",
@@ -91,7 +91,7 @@ def test_a_loop_longer_than_the_list_of_it_is_looked_at_as_a_whole(tmp_path, mon
 
 @pytest.mark.parametrize(
     ("name", "limit", "value"),
-    [(NATIVE, "PROGRAM_HEADERS", 3), (HEALTHY, "LOAD_COMMANDS", 3), (HEALTHY, "LOAD_COMMAND_BYTES", 100)],
+    [(NATIVE, "PROGRAM_HEADERS", 3), (LOOP, "LOAD_COMMANDS", 3), (LOOP, "LOAD_COMMAND_BYTES", 100)],
 )
 def test_more_than_is_read_is_refused_with_a_sentence(tmp_path, monkeypatch, name, limit, value):
     monkeypatch.setattr(limits, limit, value)
@@ -108,7 +108,8 @@ def test_a_bomb_is_not_expanded(tmp_path, monkeypatch):
 
 
 def test_a_walk_ends_at_its_limit_with_exit_code_12(dumpwalk_command):
-    done = dumpwalk_command("walk", unpack_core(HEALTHY), "0x7f9a3b80f220", "--next", "0", "--limit", "1", "-f", "json")
+    core = unpack_core("macho/healthy-x64-10.0.9")
+    done = dumpwalk_command("walk", core, "0x7f9a3b80f220", "--next", "0", "--limit", "1", "-f", "json")
     assert done.returncode == 12, done.stderr
     assert '"length": 1' in done.stdout
 

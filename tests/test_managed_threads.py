@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import pytest
@@ -12,10 +13,13 @@ from dumpwalk.core.memory import BytesMemory, read_u64
 from dumpwalk.core.process import Process
 from dumpwalk.coreclr import dac_table
 from dumpwalk.coreclr.dac_table import read_dac_table, resolve_cache_candidates
+from dumpwalk.coreclr.managed import ManagedView
 from dumpwalk.coreclr.managed_threads import ManagedThreads, read_threads
 from dumpwalk.coreclr.runtime import RuntimeInfo, identify
 from dumpwalk.coreclr.thread_layouts import ThreadLayout, decode_state, rows_for
+from dumpwalk.coreclr.words import Unknown
 from dumpwalk.dump.preflight import opened_core
+from dumpwalk.engine.run import Options, analyze_core
 from fixtures import packages
 from tests.conftest import truth_of, unpack_core
 from tests.coreclr_images import BASE, elf_image, module, process, process_of_core
@@ -362,3 +366,17 @@ def test_the_suspending_thread_of_a_real_core() -> None:
     assert found.holder == found.suspending  # the thread that suspends holds the ThreadStore lock
     withheld, _ = _check_against_truth("hang-stub-gc", None)
     assert not withheld.suspending_known
+
+
+def test_threads_whose_methods_could_not_be_named_are_not_called_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A healthy server whose code ranges cannot be read: managed code is on the stacks, and what it waits for is not known."""
+    core = str(unpack_core("managed/linux-x64-10.0.12-idle-healthy"))
+    assert analyze_core(core, Options(), None, str(tmp_path)).verdict.status == "none"
+    monkeypatch.setattr(ManagedView, "code", lambda view: Unknown("damaged", False))
+    report = analyze_core(core, Options(), None, str(tmp_path))
+    assert (report.verdict.status, report.verdict.kind) == ("inconclusive", "managed-wait-unknown")
+    for thread in report.threads:
+        if any(frame.kind == "managed" for frame in thread.frames):
+            assert thread.wait is None or thread.wait.kind != "idle", thread.index

@@ -74,7 +74,7 @@ class OtherWaits(LockReader):
             return self._layer(wait, "sleep", "corroborated", "its system call", None)
         if any(f.function is not None and plain(f.function) in _NATIVE_SLEEPS for f in thread.frames()[:12]):
             return self._layer(wait, "sleep", "corroborated", "the runtime's own Sleep is on its stack", None)
-        if not frames and len(thread.frames()) > 2:
+        if len(thread.frames()) > 2 and self._around.only_native(thread):
             return self._layer(wait, "idle", "inferred", "no managed code is on its stack", None)
         sleeping = asleep(self._pal, wait)
         if sleeping is not None:

@@ -22,12 +22,14 @@ from dumpwalk.coreclr.words import Unknown, Words
 from dumpwalk.dataclass import dataclass
 from dumpwalk.locks.state import Sighting
 from dumpwalk.locks.waits import Wait
+from dumpwalk.unwinding.stack import LIMIT, LOOP, NOT_CAPTURED
 
 if TYPE_CHECKING:
     from dumpwalk.coreclr.locks.pal_objects import PalWaits
     from dumpwalk.coreclr.tasks.waits import TaskWait
 
 _PAGE = 0x1000
+_ASSEMBLIES = (".dll", ".exe")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,15 @@ class Surroundings:
         """It runs managed code of which no frame could be named: then only the lock's own count can tell."""
         return not self.managed_frames(thread) and any(frame.managed for frame in thread.frames())
 
+    def only_native(self, thread: Thread) -> bool:
+        """No frame of it is managed code, not one that could not be named either; and the stack was not cut short."""
+        if thread.stack_end in (NOT_CAPTURED, LOOP, LIMIT):
+            return False
+        return not self.managed_frames(thread) and not any(
+            frame.managed or frame.module is None or frame.module.name.lower().endswith(_ASSEMBLIES)
+            for frame in thread.frames()
+        )
+
     # Stacks
 
     def sightings(self, thread: Thread) -> List[Sighting]:
@@ -173,7 +184,7 @@ class Surroundings:
             for frame in thread.frames():
                 if frame.noted:
                     continue
-                if frame.module is not None and not frame.module.name.lower().endswith((".dll", ".exe")):
+                if frame.module is not None and not frame.module.name.lower().endswith(_ASSEMBLIES):
                     continue
                 found = self.view.method_at(frame.pc - (1 if frame.index else 0))
                 if isinstance(found, MethodName):
