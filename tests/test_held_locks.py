@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
@@ -15,9 +15,11 @@ from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import BytesMemory
 from dumpwalk.core.word_search import find_words
 from dumpwalk.coreclr.locks.crst_levels import CrstType, contradicts, crst_type
+from dumpwalk.debugger.open import opened
 from dumpwalk.engine.held import with_held
+from fixtures import packages
 from tests.bare_process import Rewritten, bare_process
-from tests.conftest import CORES, truth_of
+from tests.conftest import CORES, truth_of, unpack_core
 from tests.real_cores import analyze
 
 NATIVE = sorted(
@@ -34,9 +36,9 @@ def _facts(name: str) -> Facts:
     return observe(bare_process(name))
 
 
-def _held(facts: Facts) -> Dict[Row, Any]:
+def _held(facts: Facts, object_bytes: int = 0) -> Dict[Row, Any]:
     """Every lock of the process with each of its owners that is a thread, waited for or not."""
-    look = held_locks.look(facts, facts.process.threads)
+    look = held_locks.look(facts, facts.process.threads, object_bytes=object_bytes)
     return {
         (lock.state.address, facts.process.own_tid(holder.thread) or 0): lock
         for lock in (*facts.locks, *look.found)
@@ -158,8 +160,6 @@ def test_without_a_hang_and_without_a_question_nothing_is_searched(monkeypatch: 
 
 
 def test_held_by_shows_a_threads_locks_whoever_waits(dumpwalk_command: Any) -> None:
-    from tests.conftest import unpack_core
-
     core = unpack_core("waits/robust-slow")
     told = truth_of("waits/robust-slow")
     who, what, _ = told["holds"][0]
@@ -205,3 +205,91 @@ def test_the_documented_order_of_locks() -> None:
     entry = crst_type("the JIT's lock of A.B", 10)
     assert entry is not None and not contradicts(entry, store, False)
     assert crst_type("ThreadStore::m_Crst", 3) is None and crst_type("some_lock", 10) is None
+
+
+MANAGED = sorted(str(p.relative_to(CORES))[:-8] for p in [*CORES.glob("managed/*.xz"), *CORES.glob("hangs/*.xz")])
+NOT_IN_TRUTH = {("ThreadStore::m_Crst", "gc-suspend"), ("Hall.Door", "hall"), (None, "net31-hall")}
+"""(name or type, in which cores): the runtime's own, and the lock of a queue that whoever is at work takes and frees all the time
+(its type is the program's own, whose file is not at hand for 3.1)."""
+
+
+def _managed_truth(name: str) -> Set[Tuple[Any, int]]:
+    """(kind of a lock that is found by another address than its object's, else that address, tid) of each owner that lives."""
+    told = truth_of(name)
+    found: Set[Tuple[Any, int]] = set()
+    for lock in (told.get("expectation") or {}).get("locks", ()):
+        if lock["owner_alive"]:
+            found.add((int(lock["address"], 16) if lock["address"] else lock["kind"], lock["owner_os_tid"]))
+    alive = {thread["tid"] for thread in told.get("threads", {}).values() if thread["alive"]}
+    for lock in told.get("locks", {}).values():
+        place = lock["kind"] if lock["kind"] in ("mutex", "class-init") else int(lock["address"], 16)
+        found |= {(place, tid) for tid in lock["owners"] if tid in alive}
+    return found
+
+
+@pytest.fixture(scope="module", params=MANAGED)
+def seen(request: pytest.FixtureRequest) -> Iterator[Tuple[str, Facts]]:
+    """A managed core's facts, without lldb; 3.1's heap dumps have no metadata, so that one has its assemblies at hand."""
+    files = [str(packages.framework_folder())] if "net31" in request.param else []
+    with opened(str(unpack_core(request.param)), files, None, why_bare="a test without lldb") as process:
+        yield request.param, observe(process)
+
+
+def test_every_managed_lock_of_the_truth_file_and_no_other(seen: Tuple[str, Facts]) -> None:
+    name, facts = seen
+    more = set()
+    found: Dict[Tuple[Any, int], Any] = {}
+    for (address, tid), lock in _held(facts, 1 << 30).items():
+        found[lock.kind if lock.kind in ("mutex", "class-init") else address, tid] = lock
+    wanted = _managed_truth(name)
+    assert wanted <= set(found)
+    for place in set(found) - wanted:
+        more.add(found[place].name or found[place].state.object_type)
+    allowed = {what for what, cores in NOT_IN_TRUTH if cores in name}
+    assert more <= allowed
+
+
+def _free_object(facts: Facts) -> int:
+    """An object of the heap, not locked, that no stack names: behind a lock's object."""
+    around = facts.around
+    assert around is not None
+    at = next(k.state.address for k in facts.locks if k.kind == "monitor")
+    named = {s.value for t in facts.process.threads for s in around.sightings(t)}
+    for _ in range(64):
+        size = around.view.size_of(at)
+        assert isinstance(size, int)
+        at += size + 7 & ~7
+        if at not in named and facts.process.memory.read(at - 8, 8) == bytes(8) and around.type_at(at) is not None:
+            return at
+    raise AssertionError("no such object")
+
+
+def test_a_thin_lock_on_no_stack_is_found_where_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewritten memory: the header of one object names a thread, entered three times."""
+    facts = _facts("managed/linux-x64-10.0.12-monitor-three")
+    managed = facts.managed
+    thread = next(
+        t
+        for t in facts.process.threads
+        if t.tid == truth_of("managed/linux-x64-10.0.12-monitor-three")["expectation"]["locks"][0]["owner_os_tid"]
+    )
+    assert managed is not None and thread.tid is not None
+    number, place = managed.by_tid()[thread.tid].managed_id, _free_object(facts)
+    assert number is not None
+    other = next(t for t in facts.process.threads if t is not thread)
+
+    def found(words: Dict[int, int], asked: Any, size: int = 1 << 30) -> Dict[int, Any]:
+        with monkeypatch.context() as patch:
+            patch.setattr(facts.process, "memory", Rewritten(facts.process.memory, words))
+            look = held_locks.look(facts, [asked], object_bytes=size)
+        return {k.state.address: k for k in look.found}
+
+    held = {place - 8: (number | 2 << 16) << 32}
+    lock = found(held, thread)[place]
+    assert (lock.kind, lock.state.implementation, lock.state.recursion) == ("monitor", "thin-lock", 2)
+    assert lock.holders[0].thread is thread and lock.holders[0].owner.grade == "corroborated"
+    assert "by one with the same number before it" in (lock.note or "")
+    assert place not in found(held, other)
+    assert place not in found(held, thread, 0)  # nobody asked: stacks alone
+    assert place not in found({place - 8: held[place - 8] | 1}, thread)  # the padding is not zero
+    assert place not in found({place - 8: held[place - 8], place: 0x1234}, thread)  # no object follows

@@ -17,8 +17,9 @@ from dumpwalk.claims.words import Extent
 from dumpwalk.core.libc import libc_of
 from dumpwalk.core.names import plural, ranges
 from dumpwalk.core.process import Thread
+from dumpwalk.core.word_search import WordSearch
 from dumpwalk.coreclr.locks.class_init import list_lock_entry
-from dumpwalk.coreclr.locks.held_managed import held_by
+from dumpwalk.coreclr.locks.held_managed import held_by, thin_locks
 from dumpwalk.coreclr.locks.held_native import HeldNative, NativeSearch, find_held, taken_in
 from dumpwalk.coreclr.locks.names import by_function
 from dumpwalk.coreclr.runtime_view import RuntimeView
@@ -40,8 +41,13 @@ class HeldLocks:
     coverage: Optional[Coverage] = None
 
 
-def look(facts: Facts, threads: Sequence[Thread], most_bytes: int = limits.HELD_FINDING_BYTES) -> HeldLocks:
-    """All locks that these threads hold."""
+def look(
+    facts: Facts,
+    threads: Sequence[Thread],
+    most_bytes: int = limits.HELD_FINDING_BYTES,
+    object_bytes: int = 0,
+) -> HeldLocks:
+    """All locks that these threads hold; with `object_bytes` of memory searched for objects whose thin lock no stack names."""
     asked = tuple(t for t in threads if t.tid is not None and t.tid_source != "synthetic")
     if not asked:
         why = "the dump has no thread ids, and locks name their owners by them"
@@ -52,12 +58,13 @@ def look(facts: Facts, threads: Sequence[Thread], most_bytes: int = limits.HELD_
     )
     mine = {t.index for t in asked}
     states = [_native(facts, one) for one in native.locks if one.thread.index in mine]
-    states += _managed(facts, asked)
+    managed, objects = _managed(facts, asked, object_bytes)
+    states += managed
     known = {lock.state.address for lock in facts.locks}
     fresh = [state for state in states if state.address not in known]
     found = tuple(lock_facts(facts.process, facts.threads, (), None, fresh, facts.managed, view))
     by_thread = {t.index: _of(t, (*facts.locks, *found)) for t in asked}
-    return HeldLocks(asked, found, by_thread, _coverage(facts, asked, native, len(found)))
+    return HeldLocks(asked, found, by_thread, _coverage(facts, asked, native, objects, len(found)))
 
 
 def _of(thread: Thread, locks: Sequence[LockFact]) -> Tuple[LockFact, ...]:
@@ -83,19 +90,32 @@ def _native(facts: Facts, one: HeldNative) -> LockState:
     return replace(state, kind=kind, note=note, name=name, name_source=source, owner_tid=None, more_owners=owners)
 
 
-def _managed(facts: Facts, threads: Sequence[Thread]) -> List[LockState]:
+def _managed(
+    facts: Facts, threads: Sequence[Thread], object_bytes: int
+) -> Tuple[List[LockState], Optional[WordSearch]]:
     if facts.around is None:
-        return []
+        return [], None
     found: Dict[int, LockState] = {}
     for thread in threads:
         for row, sighting in held_by(facts.around, thread):
             note = f"nobody waits for it; {sighting.phrase()} of thread {thread.index} is its object"
             row.note = row.note or note
             found.setdefault(row.address, row.state())
-    return list(found.values())
+    if not object_bytes:
+        return list(found.values()), None
+    rows, words = thin_locks(facts.around, threads, object_bytes)
+    for row in rows:
+        row.note = row.note or (
+            "nobody waits for it; found by its header in memory, on no stack of its owner: by that thread, or by one with the "
+            "same number before it"
+        )
+        found.setdefault(row.address, row.state())
+    return list(found.values()), words
 
 
-def _coverage(facts: Facts, asked: Sequence[Thread], native: NativeSearch, found: int) -> Coverage:
+def _coverage(
+    facts: Facts, asked: Sequence[Thread], native: NativeSearch, objects: Optional[WordSearch], found: int
+) -> Coverage:
     words = native.words
     who = "thread " if len(asked) == 1 else "threads "
     said = (
@@ -103,6 +123,10 @@ def _coverage(facts: Facts, asked: Sequence[Thread], native: NativeSearch, found
         f"{words.searched / (1 << 20):,.1f} MiB of writable memory searched"
     )
     lacks = []
+    if objects is not None:
+        said += f", {objects.searched / (1 << 20):,.1f} MiB for objects with a thin lock"
+        if not objects.complete:
+            lacks.append(f"{objects.left / (1 << 20):,.1f} MiB not for objects")
     if words.left:
         lacks.append(f"{words.left / (1 << 20):,.1f} MiB not")
     if words.limited:

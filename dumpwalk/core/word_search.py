@@ -1,4 +1,4 @@
-"""Which words of writable memory hold one of a few numbers: one pass over all of it, for all numbers at once.
+"""Which words of writable memory are one of a few: one pass over all of it, for all of them at once.
 
 A lock names its owner by a thread's number at an address that is a multiple of four; what is zero is passed over.
 """
@@ -6,7 +6,7 @@ A lock names its owner by a thread's number at an address that is a multiple of 
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Collection, List, Tuple
+from typing import Collection, List, Sequence, Tuple
 
 from dumpwalk.core.corefile import Segment
 from dumpwalk.core.memory import Memory, filled_runs, for_search
@@ -44,17 +44,27 @@ def find_words(
 
     Small segments come first: a heap of managed objects is large, and native locks do not lie in it.
     """
-    found = WordSearch()
     wanted = {number for number in numbers if number > 0}
     if not wanted:
-        return found
+        return WordSearch()
     sieve = WordSieve([number.to_bytes(4, "little") for number in wanted], _PLANES)
+    return _find(memory, sieve, most_bytes, most_hits, (0, 4) if misaligned else (0,))
+
+
+def find_long_words(memory: Memory, words: Collection[int], plane: int, most_bytes: int, most_hits: int) -> WordSearch:
+    """Every 8-aligned u64 of captured writable memory that is one of `words`, which differ in their byte `plane`."""
+    sieve = WordSieve([word.to_bytes(8, "little") for word in set(words)], (plane,))
+    return _find(memory, sieve, most_bytes, most_hits, (0,))
+
+
+def _find(memory: Memory, sieve: WordSieve, most_bytes: int, most_hits: int, firsts: Sequence[int]) -> WordSearch:
+    found = WordSearch()
     segments = sorted((s for s in memory.segments() if s.writable and s.file_size), key=lambda s: (_size(s), s.start))
     for segment in segments:
         if found.searched + _size(segment) > most_bytes or found.limited:
             found.left += _size(segment)
             continue
-        _search(memory, segment, sieve, most_hits, misaligned, found)
+        _search(memory, segment, sieve, most_hits, firsts, found)
     return found
 
 
@@ -62,7 +72,9 @@ def _size(segment: Segment) -> int:
     return min(segment.file_size, segment.end - segment.start)
 
 
-def _search(memory: Memory, segment: Segment, sieve: WordSieve, most: int, misaligned: bool, found: WordSearch) -> None:
+def _search(
+    memory: Memory, segment: Segment, sieve: WordSieve, most: int, firsts: Sequence[int], found: WordSearch
+) -> None:
     size = _size(segment)
     found.searched += size
     swept = for_search(memory)
@@ -74,7 +86,7 @@ def _search(memory: Memory, segment: Segment, sieve: WordSieve, most: int, misal
                 continue
             if data == _ZEROS:
                 continue
-            for first in (0, 4) if misaligned else (0,):
+            for first in firsts:
                 for offset, word in sieve.hits(data, first):
                     if len(found.hits) >= most:
                         found.limited = True

@@ -48,7 +48,7 @@ def with_held(facts: Facts, findings: Sequence[Finding], held_by: Sequence[str] 
     if not threads or facts.stopped is not None:
         return facts, list(findings)
     most = limits.HELD_SEARCH_BYTES if asked else limits.HELD_FINDING_BYTES
-    look = held_locks.look(facts, list(threads.values()), most)
+    look = held_locks.look(facts, list(threads.values()), most, limits.HELD_OBJECTS_BYTES if asked else 0)
     facts = facts.having(HeldLocks, look).covering([look.coverage] if look.coverage is not None else [])
     return facts, [_told(facts, finding, look) for finding in findings]
 

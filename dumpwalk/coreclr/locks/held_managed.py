@@ -4,16 +4,20 @@ A `lock` statement keeps its object on the stack until it is left, for the exit 
 object's own word says that this thread has it: the thin lock of its header (src/coreclr/vm/syncblk.h), `_owningThreadId` of a
 Lock, the writer or upgradeable reader of a reader-writer lock, this thread's own count of read locks. Monitors in sync blocks
 are found by their table, whoever holds them (monitor.py). A lock that was taken in a method that has returned, and whose object
-no frame needs any more, is not found this way.
+no frame needs any more, is not found this way: a thin lock then by a search of memory for its header, where somebody asks for it.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional, Tuple
+from bisect import bisect_left, bisect_right
+from dataclasses import replace
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
+from dumpwalk import limits
 from dumpwalk.core.memory import for_search, read_u32, read_u64, read_words
 from dumpwalk.core.process import Thread
 from dumpwalk.core.thread_stack import stack_end
+from dumpwalk.core.word_search import WordSearch, find_long_words
 from dumpwalk.coreclr.locks import lock, reader_writer_lock, rwlock_slim
 from dumpwalk.coreclr.locks.model import LockObject, ManagedLock
 from dumpwalk.coreclr.locks.surroundings import Surroundings
@@ -22,6 +26,9 @@ from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.state import Owner, Sighting, Word
 
 _READERS = {module.TYPE: module.held_row for module in (lock, rwlock_slim, reader_writer_lock)}
+_NO_INSTANCES = ("System.ValueType", "System.Enum", "System.Array", "System.Delegate")
+"""Abstract: what looks like an object of such a type is a pointer to it."""
+_BEHIND = 2
 _SMALLEST, _LARGEST = 0x18, 0x100
 """BaseSize of an object with a field, and more than that of any lock: ReaderWriterLockSlim has 0x60."""
 
@@ -39,6 +46,60 @@ def held_by(around: Surroundings, thread: Thread) -> List[Tuple[ManagedLock, Sig
         if row is not None:
             found[sighting.value] = (row, sighting)
     return list(found.values())
+
+
+def thin_locks(
+    around: Surroundings, threads: Sequence[Thread], most_bytes: int
+) -> Tuple[List[ManagedLock], WordSearch]:
+    """Objects anywhere in memory whose header says that one of the threads holds their thin lock. The number in a header is given
+    to a new thread when its owner ends, so nothing of it is proved. Never raises on damaged memory."""
+    ids = {record.managed_id for t in threads for record in [around.record(t)] if record and record.managed_id}
+    headers = {word: owner for owner in ids for word in header.thin_locks(owner, around.runtime.major)}
+    words = find_long_words(
+        around.process.memory, [word << 32 for word in headers], 4, most_bytes, limits.HELD_WORDS
+    )  # the four bytes before a header are padding
+    rows = []
+    stacks = _stack_regions(around)
+    for address, word in words.hits:
+        row = _thin(around, address + 8, headers[word >> 32]) if not _inside(stacks, address) else None
+        if row is not None and _among_objects(around, address + 8):
+            row.owners[:] = [replace(owner, grade="corroborated") for owner in row.owners]
+            rows.append(row)
+    return rows, words
+
+
+def _stack_regions(around: Surroundings) -> List[Tuple[int, int]]:
+    """Where the threads' stack pointers are: no object lies there, but pointers to method tables do."""
+    sp = around.process.arch.sp
+    pointers = sorted(t.registers.get(sp, 0) for t in around.process.threads)
+    found = []
+    for region in around.process.regions:
+        at = bisect_left(pointers, region.start)
+        if at < len(pointers) and pointers[at] < region.end:
+            found.append((region.start, region.end))
+    return sorted(found)
+
+
+def _inside(regions: List[Tuple[int, int]], address: int) -> bool:
+    at = bisect_right(regions, (address, 1 << 64)) - 1
+    return at >= 0 and address < regions[at][1]
+
+
+def _among_objects(around: Surroundings, address: int) -> bool:
+    """Objects lie one behind another, and behind this one are two more. Native memory may hold a pointer to a method table,
+    but nothing of its size behind it. The last objects before the place where a thread allocates are not told apart from that."""
+    if around.type_at(address) in _NO_INSTANCES:
+        return False
+    at = address
+    for _ in range(_BEHIND):
+        size = around.view.unrecorded.size_of(at)
+        if isinstance(size, Unknown) or size < 0x18:
+            return False
+        at += size + 7 & ~7
+        padding = read_u32(for_search(around.process.memory), at - 8)
+        if padding != 0 or not around.view.unrecorded.is_object(at):
+            return False
+    return True
 
 
 def _words(around: Surroundings, thread: Thread) -> Iterator[Sighting]:

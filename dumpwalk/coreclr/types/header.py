@@ -6,7 +6,7 @@ managed thread's id, 8 and later 16).
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import List, Optional
 
 from dumpwalk.dataclass import dataclass
 
@@ -39,6 +39,15 @@ class Header:
             again = f", {self.recursion + 1} times" if self.recursion else ""
             return f"thin lock held by managed thread {self.owner}{again}"
         return "not locked"
+
+
+def thin_locks(owner: int, major: Optional[int]) -> List[int]:
+    """Header words of a thin lock that this managed thread holds, once or again, without any other bit; none for a number that
+    a header has no room for."""
+    old = major is not None and major < 8
+    if not 0 < owner <= (_OLD_ID if old else _ID):
+        return []
+    return [owner | level << (_OLD_LEVEL_BITS if old else _LEVEL_BITS) for level in range(_LEVELS + 1)]
 
 
 def decode(word: int, major: Optional[int]) -> Header:
