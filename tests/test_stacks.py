@@ -21,7 +21,7 @@ from tests.conftest import CORES, ROOT, truth_of
 NOT_BOTH_WAYS = {"waits/go-abba", "waits/arm64-abba"}
 """Go's code has no .eh_frame: lldb follows .debug_frame of the file, dumpwalk frame pointers, and they end otherwise. lldb 19
 refuses the arm64 core: nothing in it says which system it is of."""
-ALIKE = {"hangs/net8-annex"}
+ALIKE = {"hangs/net8-annex", "hangs/net8-type-load"}
 """The runtime, the kind of dump and the ways of waiting are those of net8-hall."""
 ONE_OF_A_KIND = {
     *(

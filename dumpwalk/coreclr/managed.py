@@ -136,6 +136,21 @@ class ManagedView:
 
         return self._answer(look)
 
+    def module_name(self, module: int) -> Union[str, Unknown]:
+        """The file name of the assembly of a Module."""
+
+        def look() -> str:
+            found = self.types.module_at(module).name
+            if found is None:
+                raise NotRead(f"0x{module:x} is no module whose file is known")
+            return found
+
+        return self._answer(look)
+
+    def type_def_name(self, module: int, rid: int) -> Union[str, Unknown]:
+        """The name that a module's metadata has for a TypeDef."""
+        return self._answer(lambda: self.types.module_at(module).metadata().type_name(rid))
+
     def find_type(self, name: str, module: Optional[str] = None) -> Union[int, Unknown]:
         """The method table of `Namespace.Outer+Inner` (generic: of the definition), if the process has loaded it.
 

@@ -99,7 +99,7 @@ def _never_ends(entry: Report, finding: Report, dump: DumpBytes) -> Iterator[str
     if dump.format != "elf" or dump.arch != "x86_64":
         return
     roles = ("holder",) if finding["kind"] == "lock-cycle" else ("waiter",)
-    places = [_position(entry, a["thread"]) for a in finding["actors"] if a["role"] in roles]
+    places = [_position(entry, a["thread"], dump) for a in finding["actors"] if a["role"] in roles]
     threads = [dump.threads[p] for p in places if p is not None and p < len(dump.threads)]
     timed = [t.value("orig_rax") == _FUTEX and t.value("r10") != 0 for t in threads]
     if threads and (any(timed) if finding["kind"] == "lock-cycle" else all(timed)):
@@ -121,16 +121,21 @@ def _evidence(entry: Report, item: Report, dump: DumpBytes) -> Optional[str]:
     match = re.match(r"thread select (\d+)\nregister read (\w+)", command)
     if match and item["value"] is not None:
         index, name = int(match.group(1)), match.group(2)
-        position = _position(entry, index)
+        position = _position(entry, index, dump)
         thread = dump.threads[position] if position is not None and position < len(dump.threads) else None
         if thread is None or name not in thread.registers or thread.value(name) != int(item["value"], 16):
             return f"{item['what']}: {name} of thread {index} is not {item['value']}"
     return None
 
 
-def _position(entry: Report, index: int) -> Optional[int]:
-    """Where in the file the thread of this index stands: by its tid where lldb has an order of its own."""
-    return next((i for i, t in enumerate(entry["threads"]) if t["index"] == index), None)
+def _position(entry: Report, index: int, dump: DumpBytes) -> Optional[int]:
+    """Where in the file the thread of this index stands: by its tid where one thread only has that, since lldb leaves out a
+    thread whose number another has, too."""
+    found = next(((i, t["tid"]) for i, t in enumerate(entry["threads"]) if t["index"] == index), None)
+    if found is None:
+        return None
+    places = [i for i, t in enumerate(dump.threads) if t.tid is not None and t.tid == found[1]]
+    return places[0] if len(places) == 1 else found[0]
 
 
 def _across(dump: DumpBytes, address: int, size: int) -> Optional[int]:

@@ -30,6 +30,7 @@ NAMES = (
     "managed/linux-x64-10.0.12-cctor",
     "managed/linux-x64-10.0.12-monitor-three",
     "managed/linux-x64-10.0.12-starvation",
+    "hangs/net8-annex",
     "spin-stub",
     "hang-stub-gc",
 )
