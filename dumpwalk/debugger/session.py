@@ -15,6 +15,7 @@ from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.core.process import Module
 from dumpwalk.core.vocabulary import MatchStatus
 from dumpwalk.errors import DebuggerFailed
+from dumpwalk.images import elf_image
 
 _SETTINGS = (
     "settings set symbols.enable-external-lookup false",
@@ -57,6 +58,14 @@ def _wants_debug_file(image: CoreImage, all_of_them: bool = False) -> bool:
         return False
     at = os.path.join(_DEBUG_FILES, ".build-id", image.build_id[:2], image.build_id[2:] + ".debug")
     return os.path.isfile(at) or os.path.isfile(f"{_DEBUG_FILES}{image.path}.debug")
+
+
+def _file_end(file: str, base: int) -> Optional[int]:
+    """Where an ELF image of this file ends; None where it is none, or cannot be read."""
+    try:
+        return elf_image.loaded_end(file, base)
+    except OSError:
+        return None
 
 
 _COMMAND_CHARACTERS = frozenset('"`\\\n\r')
@@ -199,6 +208,8 @@ class LldbSession:
         return bool(match.file) and os.path.realpath(str(module.GetFileSpec())) == os.path.realpath(str(match.file))
 
     def _add(self, image: CoreImage, file: str) -> Optional[Any]:
+        if self.core.os == "linux" and _file_end(file, image.base) is None:
+            return None  # an assembly: lldb reads all of it before it refuses it
         triple = None if self.core.os == "linux" else self.target.GetTriple()
         module = self.target.AddModule(file, triple, None)
         if not module.IsValid() and triple is not None:
@@ -211,6 +222,11 @@ class LldbSession:
         return module if error.Success() else None
 
     def _end_of(self, module: Any, base: int) -> int:
+        """By the file's own headers, where there is one: for the list of a module's sections lldb reads its symbols, too."""
+        file = str(module.GetFileSpec())
+        told = _file_end(file, base) if self.core.os == "linux" and os.path.isfile(file) else None
+        if told is not None:
+            return told
         end = base
         for index in range(module.GetNumSections()):
             section = module.GetSectionAtIndex(index)

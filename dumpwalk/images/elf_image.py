@@ -69,6 +69,15 @@ def read_only_ranges(file: str, base: int) -> List[FileRange]:
     ]
 
 
+def loaded_end(file: str, base: int) -> Optional[int]:
+    """One past the last byte of an image at `base`, what is zero-filled behind the file's bytes included; None where the file is
+    no ELF image. Raises OSError."""
+    with open_regular(file) as stream:
+        headers = _program_headers(stream) or []
+    delta = bias(headers, base)
+    return max((h.address + h.memory_size + delta for h in headers if h.kind == PT_LOAD), default=None)
+
+
 def sizeless_functions(file: str) -> FrozenSet[str]:
     """Names of dynamic symbols for code that have no size; empty where the file has a full symbol table or is no ELF."""
     from elftools.common.exceptions import ELFError
