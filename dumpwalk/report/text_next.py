@@ -10,13 +10,13 @@ from dumpwalk.report.text_page import INDENT, Page
 
 
 def what_next(page: Page, report: Report, finding: Optional[Finding], short: bool = False) -> None:
+    page.heading("What next")
+    for step in steps(report, finding, short):
+        page.raw(INDENT + step.command)
+        page.say(step.what, INDENT * 3, INDENT * 3)
     open_ones = lacking(report) if short else ()
     if open_ones:
         page.heading("What was not covered")
     for entry in open_ones:
         said = "" if entry.status == "none" else ", in part"
         page.say(f"{entry.area.replace('-', ' ')}{said}: {entry.why}", INDENT + "- ", INDENT * 2)
-    page.heading("What next")
-    for step in steps(report, finding, short):
-        page.raw(INDENT + step.command)
-        page.say(step.what, INDENT * 3, INDENT * 3)
