@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -13,6 +14,7 @@ import pytest
 from dumpwalk.analysis.observe import observe
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.coreclr.tasks.task import method_of
+from dumpwalk.coreclr.threadpool.release import LockWait, held_workers
 from dumpwalk.engine.run import report_of
 from dumpwalk.report.sections.thread_pool.model import ThreadPool
 from fixtures.hangs import name_of
@@ -146,6 +148,29 @@ def test_queue_that_leads_to_itself_ends() -> None:
     assert any("circle" in why for why in again.pool.queues.lacks)
 
 
+def test_worker_behind_a_lock_is_held_as_its_owner_is() -> None:
+    pool = _pool().pool
+    waits = {w.thread.index: w.waits for w in pool.workers}
+    first, second, third, fourth = pool.workers
+    blind = replace(pool, workers=(first, *(replace(w, waits=None) for w in (second, third, fourth))))
+    main = next(t for t in bare_process(STARVED).threads if t.index not in waits)
+
+    def held(**owners: Any) -> List[int]:
+        locks = {int(i[1:]): LockWait(0x1000, "a lock", owner, "proved", False) for i, owner in owners.items()}
+        return [
+            one.worker.thread.index
+            for one in held_workers(blind, {first.thread.index: waits[first.thread.index]}, locks).held
+        ]
+
+    two, three, four = (f"_{w.thread.index}" for w in (second, third, fourth))
+    everybody = [w.thread.index for w in pool.workers]
+    assert held(**{two: first.thread, three: second.thread, four: first.thread}) == sorted(everybody)
+    assert held(**{two: first.thread, three: main, four: first.thread}) == sorted(set(everybody) - {third.thread.index})
+    assert held(**{two: third.thread, three: second.thread}) == [
+        first.thread.index
+    ]  # a ring of locks is no work of the pool's
+
+
 # --- live -------------------------------------------------------------------------------------------------------------
 
 LIVE = [
@@ -176,3 +201,55 @@ def test_live_task_that_wants_its_waiter_s_lock(tmp_path: Path) -> None:
     assert ring(report) == [sorted(truth["cycle_tids"])]
     kinds = {node["kind"] for node in report["wait_graph"]["nodes"]}
     assert "task" in kinds and "Office.Desk.ReadAsync" in " ".join(report["findings"][0]["summary"])
+
+
+@pytest.mark.live
+def test_live_workers_that_are_held_in_ways_that_hide_it(tmp_path: Path) -> None:
+    """By a pooled box, by an async lambda's proxy, by a lock of such a worker, by one of a thread outside of the pool."""
+    code, report, truth = made(name_of("8", "pool-hidden"), tmp_path)
+    assert (code, report["verdict"]["status"], report["verdict"]["kind"]) == (10, "hang", "pool-starvation")
+    index = {
+        role: next(t["index"] for t in report["threads"] if t["tid"] == row["tid"])
+        for role, row in truth["threads"].items()
+    }
+    workers = {w["thread"]: w for w in report["thread_pool"]["workers"]}
+    assert set(workers) == {index[f"clerk-{n}"] for n in (1, 2, 3, 4)}
+    items = {i["address"]: i for i in report["thread_pool"]["items"]}
+    pooled, proxy = workers[index["clerk-1"]], workers[index["clerk-2"]]
+    assert (
+        items[pooled["released_by"]]["runs"] == "Rail.Pools.LookupPooled"
+        and pooled["task_runs"] == "Rail.Pools.ThroughPooled"
+    )
+    assert items[proxy["released_by"]]["queue"] == "local" and proxy["task_runs"].startswith("UnwrapPromise")
+    for role, owner, name in (("clerk-3", "clerk-2", "till"), ("clerk-4", "chief", "safe")):
+        row = workers[index[role]]
+        assert (row["state"], row["task"], row["behind"], row["grade"]) == ("waiting", None, index[owner], "proved")
+        assert row["lock"] == f"System.Object at {truth['locks'][name]['address']}"
+    (found,) = [
+        f for f in report["findings"] if f["kind"] in ("pool-starvation", "lock-contention")
+    ]  # one picture, one finding
+    assert found["confidence"] == "proved"
+    assert {a["thread"] for a in found["actors"]} == set(workers) | {index["chief"]}
+    assert f"which thread {index['chief']} holds" in " ".join(found["observed"])
+
+
+@pytest.mark.live
+def test_live_tasks_that_wait_for_what_their_own_scheduler_has_to_run(tmp_path: Path) -> None:
+    code, report, truth = made(name_of("9", "schedulers"), tmp_path)
+    assert (code, report["verdict"]["status"], report["verdict"]["kind"]) == (11, "suspicious", "lock-cycle")
+    stuck = sorted([truth["threads"][role]["tid"]] for role in ("driver", "guard", "porter"))
+    assert sorted(ring(report)) == stuck
+    by_tid = {t["tid"]: t["index"] for t in report["threads"]}
+    ends = {
+        role: {
+            (c["end"]["kind"], c["end"]["thread"])
+            for c in report["async"]["chains"]
+            if by_tid[row["tid"]] in c["threads"]
+        }
+        for role, row in truth["threads"].items()
+    }
+    assert all(
+        ends[role] == {("posted", by_tid[truth["threads"][role]["tid"]])} for role in ("driver", "guard", "porter")
+    )
+    assert ends["anywhere"] == ends["later"] == {("timer", None)}
+    assert ends["behind"] == {("unstarted", None)}  # its scheduler runs two tasks: the other one may make room

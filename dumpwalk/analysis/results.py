@@ -165,6 +165,8 @@ class PoolLook:
     """None where there is none, or it could not be read: `why` tells."""
     held: Tuple[Held, ...] = ()
     """Workers that cannot go on before something queued is run."""
+    through: Tuple[Held, ...] = ()
+    """Threads outside of the pool that have locks for which such workers wait, and are held themselves."""
     followed: bool = True
     """Every queued work item was followed that had to be."""
     why: str = ""
@@ -179,8 +181,13 @@ class PoolLook:
             pool is not None
             and pool.counts.existing > 0
             and pool.counts.working == pool.counts.existing == len(pool.workers) == len(self.held)
-            and any(held.item is not None for held in self.held)
+            and any(held.item is not None for held in (*self.held, *self.through))
         )
+
+    @property
+    def starving(self) -> Tuple[Thread, ...]:
+        """The threads of a starved pool, and those outside of it on which these wait."""
+        return tuple(held.worker.thread for held in (*self.held, *self.through)) if self.starved else ()
 
 
 @dataclass(frozen=True)

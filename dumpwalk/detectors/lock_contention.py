@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import List, Optional, Set, Tuple
 
 from dumpwalk.analysis.facts import Facts, LockFact, thread_node
+from dumpwalk.analysis.results import PoolLook
 from dumpwalk.claims.model import Actor, Finding
 from dumpwalk.core.process import Thread
 from dumpwalk.core.signals import is_fault, name_of
@@ -31,10 +32,13 @@ def detect(facts: Facts) -> List[Finding]:
     doomed |= {thread_node(w.thread) for w in facts.walkers if w.stuck}
     doomed |= {k.node for k in facts.locks if k.owner_gone}
     doomed |= set(facts.graph.reaching(*doomed))
+    starving = {thread.index for thread in facts.of(PoolLook).starving}
     waits = {w.thread.index: w for w in facts.waits}
     candidates: List[Tuple[LockFact, Thread]] = []
     for lock in facts.locks:
         owner = lock.owner
+        if owner is not None and starving.issuperset([owner.index, *(wait.thread.index for wait in lock.waiters)]):
+            continue  # told as a starved pool
         if lock.waiters and owner is not None and lock.node not in doomed and thread_node(owner) not in doomed:
             candidates.append((lock, owner))
     return [_finding(facts, lock, owner, waits.get(owner.index)) for lock, owner in wording.told_in_full(candidates)]

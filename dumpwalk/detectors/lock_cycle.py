@@ -28,7 +28,7 @@ SELF_SENTENCE = "a thread waits for a lock that it holds itself"
 TIMED_SENTENCE = "threads wait for each other's locks until one of them gives up"
 JOIN_SENTENCE = "threads wait for each other to end"
 MIXED_SENTENCE = "threads wait for each other's locks and for each other to end"
-CONTEXT_SENTENCE = "a thread waits for a method that goes on only in that thread's own SynchronizationContext"
+CONTEXT_SENTENCE = "a thread waits for what its own SynchronizationContext or TaskScheduler has to run"
 OTHER_SENTENCE = "threads wait for each other's locks and for what others of them run"
 
 
@@ -176,7 +176,7 @@ def _therefore(alone: bool, lock: bool, timed: bool, bound: bool) -> Tuple[str, 
         return ("None of them can go on before another does or gives up.",)
     if bound:
         who = "that thread waits" if alone else "those threads wait"
-        return (f"The method goes on when its context's thread runs what is posted there, and {who} for the method.",)
+        return (f"It goes on when its context's thread runs what is posted there, and {who} for it.",)
     if not alone:
         return ("None of them can go on before another does, so none ever will.",)
     if lock:
@@ -199,7 +199,7 @@ def _verdict_sentence(ring: _Ring, others: Sequence[Node], timed: bool) -> Optio
 
 def _usual_cause(alone: bool, others: Sequence[Node], bound: bool) -> str:
     if bound:
-        return "A blocking call (Wait, Result) for an async method on a thread whose context that method goes on in."
+        return "A blocking call (Wait, Result) for an async method or a task on a thread whose context has to run that."
     if alone:
         return "The same code entered twice, or a release that was skipped."
     if SHUT_DOWN in others:

@@ -24,7 +24,7 @@ _COMES = ("timer", "io", "queued", "posted")
 
 def managed_waits(facts: Facts) -> List[Finding]:
     groups: Dict[Tuple[str, object], List[Wait]] = {}
-    starving = {held.worker.thread.index for held in facts.of(PoolLook).held} if facts.of(PoolLook).starved else set()
+    starving = {thread.index for thread in facts.of(PoolLook).starving}
     told = {one.thread.index for one in facts.of(AsyncLook).blocked if one.stuck or one.bound or one.settled}
     for wait in facts.waits:
         if wait.thread.index in starving or wait.thread.index in told:

@@ -6,14 +6,14 @@ one, which may take the released work.
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Iterator, List, Optional, Tuple
 
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.results import PoolLook
 from dumpwalk.claims.model import Actor, Evidence, Finding
 from dumpwalk.core.names import plural
 from dumpwalk.coreclr.threadpool.pool import Pool
-from dumpwalk.coreclr.threadpool.release import Held
+from dumpwalk.coreclr.threadpool.release import Held, LockWait
 from dumpwalk.detectors import wording
 from dumpwalk.detectors.detector import Detector
 from dumpwalk.locks.state import Word
@@ -31,14 +31,14 @@ def detect(facts: Facts) -> List[Finding]:
     look = facts.of(PoolLook)
     if look.pool is None or not look.starved:
         return []
-    return [_finding(facts, look.pool, look.held)]
+    return [_finding(facts, look.pool, look.held, look.through)]
 
 
-def _finding(facts: Facts, pool: Pool, held: tuple) -> Finding:
+def _finding(facts: Facts, pool: Pool, held: Tuple[Held, ...], through: Tuple[Held, ...]) -> Finding:
     counts = pool.counts
-    timed = [h for h in held if h.worker.waits is not None and h.worker.waits.timed]
-    proved = all(h.worker.waits is not None and h.worker.waits.grade == "proved" for h in held)
-    proved = proved and all(h.item is not None or _runs_proved(pool, h) for h in held)
+    every_one = (*held, *through)
+    timed = [h for h in every_one if h.timed]
+    proved = all(_proved(pool, h) for h in every_one)
     hang = counts.at_limit and proved and not timed
     workers = plural(counts.existing, "worker")
     if timed:
@@ -55,8 +55,10 @@ def _finding(facts: Facts, pool: Pool, held: tuple) -> Finding:
         )
     every = f"All {workers} of the thread pool are" if counts.existing > 1 else "The only worker of the thread pool is"
     standing = f"{queued} {'stand' if len(pool.queues.items) != 1 else 'stands'} in"
-    head = f"{every} blocked on tasks; {standing} its queues."
-    evidence = _evidence(facts, pool, held)
+    lines += [_line(facts, pool, h) for h in through[:_SHOWN]]
+    on = "tasks" if all(h.lock is None for h in held) else "locks" if all(h.lock for h in held) else "tasks and locks"
+    head = f"{every} blocked on {on}; {standing} its queues."
+    evidence = _evidence(facts, pool, every_one)
     return Finding(
         id=KIND,
         kind=KIND,
@@ -72,15 +74,22 @@ def _finding(facts: Facts, pool: Pool, held: tuple) -> Finding:
         repro=tuple(wording.repro_of(evidence)),
         status="hang" if hang else "suspicious",
         summary=(*lines, f"{standing} the pool's queues."),
-        actors=tuple(Actor(h.worker.thread.index, "waiter") for h in held),
+        actors=tuple(Actor(h.worker.thread.index, "waiter") for h in every_one),
         sentence=sentence,
-        signature_parts=tuple(_parts(facts, held)),
+        signature_parts=tuple(_parts(facts, every_one)),
     )
+
+
+def _proved(pool: Pool, held: Held) -> bool:
+    if held.lock is not None:
+        return held.lock.grade == "proved"
+    waits = held.worker.waits
+    return waits is not None and waits.grade == "proved" and (held.item is not None or _runs_proved(pool, held))
 
 
 def _runs_proved(pool: Pool, held: Held) -> bool:
     return any(
-        running.task.address == held.task.address and running.grade == "proved"
+        held.task is not None and running.task.address == held.task.address and running.grade == "proved"
         for worker in pool.workers
         if worker.thread is held.behind
         for running in worker.running
@@ -88,15 +97,18 @@ def _runs_proved(pool: Pool, held: Held) -> bool:
 
 
 def _line(facts: Facts, pool: Pool, held: Held) -> str:
-    thread = held.worker.thread
+    thread, where = held.worker.thread, wording.place(facts, held.worker.thread)
+    behind = held.behind.index if held.behind is not None else 0
+    if held.lock is not None or held.task is None:
+        label = held.lock.label if held.lock is not None else "a lock"
+        return f"{wording.person(facts, thread)} waits for {label}, which thread {behind} holds{where}."
     who = f"{wording.person(facts, thread)} waits for the task {held.task.what}"
     if held.item is None:
-        behind = held.behind.index if held.behind is not None else 0
-        return f"{who}, which thread {behind} runs{wording.place(facts, thread)}."
+        return f"{who}, which thread {behind} runs{where}."
     place = f"number {held.item.position + 1} of the {held.item.queue} queue"
     if len(held.way) > 1:
-        return f"{who}, which needs {pool.item_words(held.item)}: {place}{wording.place(facts, thread)}."
-    return f"{who}: {place}{wording.place(facts, thread)}."
+        return f"{who}, which needs {pool.item_words(held.item)}: {place}{where}."
+    return f"{who}: {place}{where}."
 
 
 def _therefore(pool: Pool, timed: bool) -> str:
@@ -118,7 +130,7 @@ def _open(pool: Pool, timed: bool) -> tuple:
     return tuple(found)
 
 
-def _evidence(facts: Facts, pool: Pool, held: tuple) -> List[Evidence]:
+def _evidence(facts: Facts, pool: Pool, held: Tuple[Held, ...]) -> List[Evidence]:
     counts = pool.counts
     found = [
         wording.word_evidence(counts.word, "every thread that the pool has is at work", counts.word.what),
@@ -126,7 +138,9 @@ def _evidence(facts: Facts, pool: Pool, held: tuple) -> List[Evidence]:
     ]
     for one in held[:_SHOWN]:
         thread, waits = one.worker.thread, one.worker.waits
-        if waits is None:
+        if one.lock is not None:
+            found += _of_lock(facts, one, one.lock)
+        if waits is None or one.task is None or one.lock is not None:
             continue
         what = f"thread {thread.index} waits for the task {one.task.what} at 0x{one.task.address:x}"
         if waits.seen.address is not None:
@@ -140,6 +154,16 @@ def _evidence(facts: Facts, pool: Pool, held: tuple) -> List[Evidence]:
     return found
 
 
+def _of_lock(facts: Facts, held: Held, lock: LockWait) -> Iterator[Evidence]:
+    fact = facts.lock_at(lock.address)
+    if fact is None:
+        return
+    for wait in fact.waiters:
+        if wait.thread is held.worker.thread:
+            yield wording.wait_evidence(facts, wait, f"thread {wait.thread.index} waits for {lock.label}")
+    yield from wording.holder_evidence(fact, lock.owner, f"the owner of {lock.label} is thread {lock.owner.index}")
+
+
 def _release(pool: Pool, held: Held) -> Optional[Evidence]:
     item = held.item
     if item is None:
@@ -151,9 +175,9 @@ def _release(pool: Pool, held: Held) -> Optional[Evidence]:
     return wording.word_evidence(Word("slot", item.slot, item.address, 8, " "), what, how)
 
 
-def _parts(facts: Facts, held: tuple) -> List[str]:
+def _parts(facts: Facts, held: Tuple[Held, ...]) -> List[str]:
     """Who waits where, and for which methods: never counts or addresses."""
-    parts = {f"task {h.task.what}" for h in held}
+    parts = {f"task {h.task.what}" for h in held if h.task is not None}
     for one in held:
         own = facts.around.own_method(one.worker.thread) if facts.around is not None else None
         if own is not None:

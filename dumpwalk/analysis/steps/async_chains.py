@@ -57,8 +57,9 @@ def _look(known: Gathered) -> AsyncLook:
     machines = Machines(around.view)
     heap = _Heap(around, machines)
     queued: Dict[int, QueuedItem] = {item.address: item for item in (pool.queues.items if pool is not None else ())}
-    awaited = Awaited(tasks, machines, heap.table, queued, _running(around, tasks))
-    contexts = Contexts(around, tasks)
+    running = _running(around, tasks)
+    awaited = Awaited(tasks, machines, heap.table, queued, running)
+    contexts = Contexts(around, tasks, running.values())
     reader = ChainReader(awaited, contexts)
     judge = Judge(tasks, _referrers(known, around), around.task_waits)
     tops = [(wait, _top(reader, wait)) for wait in around.task_waits.values()]
@@ -106,14 +107,14 @@ def _bound(contexts: Contexts, node: Node) -> Optional[Bound]:
     posted = node.end is not None and node.end.kind == "posted"
     context = node.end.address if node.end is not None and posted else node.context
     thread = contexts.thread_of(context) if context else None
-    if context is None or thread is None:
-        return None
+    if context is None or thread is None or (not posted and contexts.is_scheduler(context)):
+        return None  # a scheduler may run it beside what it runs now
     name = contexts.type_name(context)
     if posted and node.end is not None:
         how = node.end.how
     else:
-        how = f"{node.what} goes on in the {name} 0x{context:x} (m_syncContext of its continuation)"
-    how += f", which is the _synchronizationContext of thread {thread.index}"
+        how = f"{node.what} goes on in the {name} 0x{context:x} (by its continuation)"
+    how += contexts.relation(context, thread)
     return Bound(node, context, name, thread, posted, how)
 
 

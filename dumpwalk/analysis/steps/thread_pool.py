@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import Dict, Iterator
 
 from dumpwalk.analysis.facts import Gathered
 from dumpwalk.analysis.results import LockLook, ManagedSurroundings, PoolLook
 from dumpwalk.analysis.step import Step
 from dumpwalk.claims.model import Coverage
+from dumpwalk.core.grade import Grade
 from dumpwalk.core.names import plural
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.tasks.task import Tasks
 from dumpwalk.coreclr.threadpool.pool import read_pool
-from dumpwalk.coreclr.threadpool.release import held_workers
+from dumpwalk.coreclr.threadpool.release import LockWait, held_workers
 from dumpwalk.coreclr.words import NotRead
 
 _OLD = "the thread pool of versions before 6 is the runtime's own native one, which is not read"
@@ -28,8 +29,21 @@ def _look(known: Gathered) -> PoolLook:
         pool = read_pool(around, Tasks(around.view), list(around.task_waits.values()))
     except NotRead as error:
         return PoolLook(None, why=error.why, absent=error.absent and bool(around.view.modules()))
-    held, complete = held_workers(pool)
-    return PoolLook(pool, tuple(held), complete)
+    release = held_workers(pool, around.task_waits, _lock_waits(known))
+    return PoolLook(pool, release.held, release.through, release.followed)
+
+
+def _lock_waits(known: Gathered) -> Dict[int, LockWait]:
+    """By a thread's index, the lock that it waits for, where one thread has that."""
+    found: Dict[int, LockWait] = {}
+    for lock in known.locks:
+        owner = lock.owner
+        grades = {holder.owner.grade for holder in lock.holders}
+        for wait in lock.waiters if owner is not None and len(lock.holders) == 1 else ():
+            if owner is not None and wait.thread.index != owner.index:
+                grade: Grade = "proved" if grades | {wait.grade} == {"proved"} else "corroborated"
+                found[wait.thread.index] = LockWait(lock.state.address, lock.label, owner, grade, wait.timed)
+    return found
 
 
 def _covers(known: Gathered) -> Iterator[Coverage]:

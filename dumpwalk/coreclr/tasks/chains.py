@@ -81,6 +81,12 @@ class ChainReader:
         return End("over", end.address, what, "corroborated", end.how)
 
     def _end(self, end: End, obj: int, above: Tuple[int, ...]) -> End:
+        scheduled = self._contexts.scheduled(obj) if end.kind == "unstarted" else None
+        if scheduled is not None:
+            scheduler, thread, where = scheduled
+            what = f"the {self._type(scheduler)} of which thread {thread.index} runs a task, where it stands and has not begun"
+            how = f"its m_taskScheduler is 0x{scheduler:x}, and the word at 0x{where:x} below that names it"
+            return End("posted", scheduler, what, "corroborated", how, thread=thread.index)
         if end.kind != "semaphore" or not above:
             return end
         semaphore = semaphore_of(self._awaited.tasks, obj, self._named_by(above[-1]))

@@ -21,6 +21,7 @@ DELEGATE_INVOKED = 0x20000
 _COMPLETED = 0x1000000 | 0x200000 | 0x400000
 """Ran to completion, faulted, cancelled."""
 _BOX = re.compile(r"AsyncStateMachineBox`1\[(.*)\]$")
+_ANY_BOX = re.compile(r"StateMachineBox`1\[(.*)\]$")
 _STATE_MACHINE = re.compile(r"^(.*)\+<([^<>]+)>(?:d(?:__\d+)?|c__async[0-9A-F]*)(?:`\d+)?(?:\[.*\])?$")
 _LOCAL = re.compile(r"^(.*)\+<<([^<>]+)>g__([^|<>]+)\|[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
 _LAMBDA = re.compile(r"^(.*)\+<<([^<>]+)>b__[\d_]+>d(?:`\d+)?(?:\[.*\])?$")
@@ -96,6 +97,12 @@ class Tasks:
             action = self.reference(obj, "m_action")
             what = self.delegate(action) if action else short_type(type_name)
         return TaskState(obj, flags, type_name, what, machine is not None, machine, self._cancellable(obj))
+
+    def method_in(self, obj: int) -> Optional[str]:
+        """The async method whose state machine a box has, one of a pooled builder too; None where it is no box."""
+        name = self.view.type_of(obj)
+        found = _ANY_BOX.search(name) if isinstance(name, str) else None
+        return method_of(_last_argument(found.group(1))) if found else None
 
     def _cancellable(self, obj: int) -> bool:
         more = self.reference(obj, "m_contingentProperties")

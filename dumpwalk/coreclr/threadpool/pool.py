@@ -71,7 +71,7 @@ class Pool:
             callback = tasks.reference(item.address, field)
             if callback:
                 return tasks.delegate(callback)
-        name = tasks.view.type_of(item.address)
+        name = tasks.method_in(item.address) or tasks.view.type_of(item.address)
         return name if isinstance(name, str) else "an object that could not be named"
 
 

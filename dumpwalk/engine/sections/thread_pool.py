@@ -43,16 +43,18 @@ def _worker(pool: Pool, worker: Worker, held: Optional[Held]) -> model.PoolWorke
     waits = worker.waits
     task = held.task if held is not None else waits.tasks[0] if waits is not None else None
     item = held.item if held is not None else None
+    lock = held.lock if held is not None else None
     return model.PoolWorker(
         thread=worker.thread.index,
-        state="idle" if worker.idle else "waiting" if waits is not None else "working",
+        state="idle" if worker.idle else "waiting" if waits is not None or lock is not None else "working",
         runs=worker.running[0].task.what if worker.running else None,
         task=f"0x{task.address:x}" if task is not None else None,
         task_runs=task.what if task is not None else None,
         released_by=f"0x{item.address:x}" if item is not None else None,
         behind=held.behind.index if held is not None and held.behind is not None else None,
-        timed=waits.timed if waits is not None else False,
-        grade=waits.grade if waits is not None else None,
+        timed=waits.timed if waits is not None else lock is not None and lock.timed,
+        grade=waits.grade if waits is not None else lock.grade if lock is not None else None,
+        lock=lock.label if lock is not None else None,
     )
 
 

@@ -15,7 +15,7 @@ class PoolWorker:
 
     thread: int
     state: Literal["idle", "waiting", "working"]
-    """Waiting: for a task."""
+    """Waiting: for a task, or for a lock whose owner waits for queued work."""
     runs: Optional[str] = None
     """The innermost task that it runs, where it runs one."""
     task: Optional[str] = None
@@ -26,6 +26,8 @@ class PoolWorker:
     behind: Optional[int] = None
     timed: bool = False
     grade: Optional[Grade] = None
+    lock: Optional[str] = None
+    """In words, with its address."""
 
 
 @dataclass(frozen=True)

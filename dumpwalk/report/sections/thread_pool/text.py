@@ -41,7 +41,7 @@ def _workers(page: Page, report: Report, pool: ThreadPool) -> None:
             page.say(
                 page.name(
                     f"{head} {worker_words(pool, worker)}"
-                    + (f" [{worker.grade}]" if worker.grade and worker.task else "")
+                    + (f" [{worker.grade}]" if worker.grade and (worker.task or worker.lock) else "")
                 ),
                 INDENT,
                 INDENT * 2,
@@ -55,6 +55,8 @@ def _workers(page: Page, report: Report, pool: ThreadPool) -> None:
 def worker_words(pool: ThreadPool, worker: PoolWorker) -> str:
     """What a worker runs and blocks on, and what would release it."""
     runs = f"runs {worker.runs}" if worker.runs else ""
+    if worker.lock is not None:
+        return (f"{runs} and waits" if runs else "waits") + f" for {worker.lock}, which thread {worker.behind} holds"
     if worker.task is None:
         return runs or "works"
     text = f"{runs} and waits" if runs else "waits"
