@@ -92,3 +92,25 @@ def test_wait_that_the_framework_makes_in_a_method_without_a_name_is_not_explain
 def test_shapes_differ_from_each_other() -> None:
     made = {(s.assembly, s.base_size, tuple(f[1:] for f in s.fields)) for s in SHAPES}
     assert len(made) == len(SHAPES)
+
+
+@pytest.mark.parametrize("name", ["hangs/net9-hall-healthy", "hangs/net8-annex", "managed/linux-x64-10.0.12-rwlock"])
+def test_other_versions_lay_the_same_fields_out(name: str) -> None:
+    """Here the metadata is at hand, too: both give the same fields at the same places."""
+    facts, truth = observe(bare_process(name)), truth_of(name)
+    view = facts.view
+    assert view is not None and facts.managed is not None
+    locks = truth["locks"].values() if "locks" in truth else truth["expectation"]["locks"]
+    address = next(int(lock["address"], 16) for lock in locks if lock["type"] == SLIM)
+    table = view.method_table_of(address)
+    assert isinstance(table, int)
+    shape = view.field_lists.shape(table)
+    assert shape is not None and shape.type_name == SLIM
+    named = {f.name: (f.element_type, f.offset) for f in view.field_lists.own(table) if not f.static}
+    assert {f.name: (f.element_type, f.offset) for f in shape.fields} == named
+    counts = [view.thread_static(table, "t_rwc", thread.address) for thread in facts.managed.threads]
+    counted = next(int(c.value) for c in counts if not isinstance(c, Unknown) and c.value)
+    of_counts = view.method_table_of(counted)
+    assert isinstance(of_counts, int)
+    shape = view.field_lists.shape(of_counts)
+    assert shape is not None and shape.type_name == "System.Threading.ReaderWriterCount"

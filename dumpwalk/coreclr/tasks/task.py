@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from dumpwalk import limits
 from dumpwalk.coreclr.managed import ManagedView
+from dumpwalk.coreclr.tasks.machine import Machines
 from dumpwalk.coreclr.tasks.precode import called_method
 from dumpwalk.coreclr.tasks.sources import ValueSources
 from dumpwalk.coreclr.types.objects import Array, Value
@@ -29,6 +30,8 @@ _CLOSURE = re.compile(r"\+<>c(?:__(?:DisplayClass)?[\d_]+)?(?:`\d+)?$")
 """The class that the compiler makes for lambdas and what they capture."""
 EVENTS = ("SetOnInvokeMres", "SetOnCountdownMres")
 """Ends of the type's name of the event on which a blocked thread sleeps until its task (or all of its tasks) is done."""
+_RUNNING = -1
+"""State of a state machine that is between two awaits, by either compiler."""
 _ONE_OF_MANY = ("CompleteOnInvokePromise", "WhenAnyPromise", "CancellationPromise", "UnwrapPromise`1+Timeout")
 """Continuations that something else may complete as well: they do not depend on this task."""
 
@@ -64,6 +67,7 @@ class Tasks:
     def __init__(self, view: ManagedView) -> None:
         self.view = view
         self.sources = ValueSources(view)
+        self._machines = Machines(view)
         self._are_tasks: Dict[int, bool] = {}
         self._known: Dict[int, Optional[TaskState]] = {}
 
@@ -199,17 +203,7 @@ class Tasks:
 
     def in_motion(self, box: int) -> bool:
         """The async method runs now: its state machine's state is -1 and no await's number."""
-        machine = self.view.field(box, "StateMachine")
-        if not isinstance(machine, Value):
-            return False
-        for name in ("<>1__state", "$PC"):
-            if machine.value:
-                state = self.view.field(int(machine.value), name)
-            else:
-                state = self.view.struct_field(machine.method_table, machine.address, name)
-            if isinstance(state, Value):
-                return state.value == -1
-        return False
+        return self._machines.state(box) == _RUNNING
 
     def released_by(self, first: int) -> Iterator[Tuple[int, Tuple[int, ...]]]:
         """(task, the way to it) of every task that cannot be done before `first` is, nearest first; itself included."""

@@ -120,8 +120,8 @@ class Fields:
         found: List[Tuple[int, int, bool]] = []
         for index in range(count):
             word, low, high = self._desc(at + _DESC * index)
-            if word & ~3 != method_table:
-                break
+            if word & ~3 != method_table or not high >> 27:
+                break  # what lies behind the list may begin with the same word, and no field is of type 0
             found.append((high >> 27, high & 0x7FFFFFF, bool(low & 1 << 24)))
         return found
 
@@ -131,7 +131,7 @@ class Fields:
         found: List[FieldDesc] = []
         for index in range(len(shape.fields) + _STATICS):
             word, low, high = self._desc(at + _DESC * index)
-            if word & ~3 != method_table:
+            if word & ~3 != method_table or not high >> 27:
                 break
             inside, of_thread = index < len(shape.fields), bool(low & 1 << 25)
             name = shape.fields[index].name if inside else shape.thread_static if of_thread else None
