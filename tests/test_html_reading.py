@@ -162,3 +162,16 @@ def test_a_lock_s_name_is_shortened_before_its_address_and_circles_come_first(op
     assert also.get_attribute("href").endswith("#others")
     said = also.find_element("xpath", "..").text
     assert said.count("a deadlock of 2 locks (threads") == 4 and said.endswith("(thread 18).")
+
+
+def test_awaiting_methods_are_a_tree_and_their_threads_links(opened: Open) -> None:  # noqa: F811
+    """Four chains that begin alike are one branch with four ends, each with the thread that blocks on it."""
+    driver = opened([report_of("managed/linux-x64-10.0.12-starvation")])
+    top = driver.find_elements("css selector", "ul.awaits.top > li")
+    assert [one.find_element("css selector", ".await").text for one in top] == ["4 \u00d7 Program.Nested"]
+    ends = top[0].find_elements("css selector", "ul.awaits > li.ending")
+    blocked = [end.find_element("css selector", ".by a") for end in ends]
+    assert [link.text for link in blocked] == ["8", "9", "11", "12"]
+    assert [link.get_attribute("href").rpartition("#")[2] for link in blocked] == ["t-8", "t-9", "t-11", "t-12"]
+    left = [part.rect["x"] for part in (top[0], ends[0])]
+    assert left[1] > left[0], "what is awaited stands further in"

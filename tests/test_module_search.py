@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import stat
 import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 from struct import pack
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 
@@ -21,6 +23,7 @@ from dumpwalk.core.corefile import CoreFile, CoreImage
 from dumpwalk.dump.preflight import open_core
 from tests import elfwriter as w
 from tests import machowriter
+from tests.conftest import CORES, unpack_core
 
 RIGHT, WRONG = b"\xaa" * 20, b"\xbb" * 20
 BASE = 0x400000
@@ -419,3 +422,17 @@ def test_module_files_that_lie(places: Path) -> None:
             assert match.match in ("matched", "mismatched", "missing")
             if memory is not None:
                 memory.read(BASE, 16)
+
+
+@pytest.mark.may_skip  # libc6-dbg of the C library that the committed core ran on
+def test_debug_files_of_this_machine_give_file_and_line_where_they_are_asked_for(dumpwalk_command: Any) -> None:
+    core, own = unpack_core("native-abba"), ("-m", str(CORES / "bin"))
+    modules = json.loads(dumpwalk_command("analyze", core, *own, "-f", "json", "--exit-zero").stdout)["modules"]
+    (build_id,) = (m["build_id"] for m in modules if m["path"].endswith("/libc.so.6"))
+    if not Path(f"/usr/lib/debug/.build-id/{build_id[:2]}/{build_id[2:]}.debug").is_file():
+        pytest.skip("no debug file of that C library on this machine")
+    plain = dumpwalk_command("threads", core, *own).stdout
+    asked = dumpwalk_command("threads", core, *own, "--debug-files").stdout
+    frame = re.search(r"libc\.so\.6 +__futex_abstimed_wait_common\+0x[0-9a-f]+ at nptl/futex-internal\.c:\d+", asked)
+    assert frame and " at nptl/" not in plain
+    assert re.search(r"libc\.so\.6 +\(no symbol\) \+0x[0-9a-f]+", plain), "module and offset where there is no symbol"

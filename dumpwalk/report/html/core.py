@@ -146,7 +146,10 @@ class Core:
                     role = ", ".join(dict.fromkeys(roles)).capitalize()
                     out.append(Glance(role, thread_label(thread), self.link("thread", index)))
             mine = [lock for lock in report.locks if lock.address in finding.locks]
-            out += [Glance("Lock", lock_name(lock), self.lock_anchors[lock.address]) for lock in mine[:3]]
+            names = [lock_name(lock) for lock in mine]
+            for lock, name in list(zip(mine, names))[:3]:
+                whole = f"{name} at {lock.address}" if names.count(name) > 1 else name
+                out.append(Glance("Lock", whole, self.lock_anchors[lock.address]))
             for cycle in [c for c in self.cycles if c.bucket in finding.buckets][:2]:
                 out.append(
                     Glance(
