@@ -8,6 +8,7 @@ import pytest
 
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.analysis.observe import observe
+from dumpwalk.coreclr.locks.spinlock import _is_struct_field
 from dumpwalk.coreclr.locks.sync_table import read_sync_table
 from dumpwalk.coreclr.types.shapes import SHAPES
 from dumpwalk.coreclr.words import Unknown
@@ -114,3 +115,12 @@ def test_other_versions_lay_the_same_fields_out(name: str) -> None:
     assert isinstance(of_counts, int)
     shape = view.field_lists.shape(of_counts)
     assert shape is not None and shape.type_name == "System.Threading.ReaderWriterCount"
+
+
+def test_word_in_an_object_is_a_struct_s_by_the_object_s_own_fields(facts: Facts) -> None:
+    """As a SpinLock is found whose holder's type has no name: _spinLock of a ReaderWriterLockSlim is such a struct."""
+    assert facts.view is not None and facts.around is not None
+    books = int(TRUTH["locks"]["books"]["address"], 16)
+    assert [offset for offset in range(8, 0x58, 4) if _is_struct_field(facts.around, books + offset)] == [0x50]
+    table = facts.view.method_table_of(books)
+    assert isinstance(table, int) and not facts.view.field_lists.is_one_number(table)

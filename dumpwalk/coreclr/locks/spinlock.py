@@ -3,7 +3,8 @@
 _owner (int): without tracking bit 31 is set; with tracking it is the owner's managed thread id, 0 when free. Source:
 System.Private.CoreLib/src/System/Threading/SpinLock.cs. The lock is a struct: its address is on the spinner's stack below
 SpinLock's own method, and is believed when the word there is the id of a managed thread other than the spinner and an
-object on the same stack has a field of type SpinLock at that address.
+object on the same stack has a field of type SpinLock at that address; without the types' names when it is the one such word
+that is a struct in an object.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dumpwalk.coreclr.code.method_desc import MethodName
 from dumpwalk.coreclr.locks.model import LockObject, LockWaiter, ManagedLock
 from dumpwalk.coreclr.locks.reader import AREA, managed_reader
 from dumpwalk.coreclr.locks.surroundings import Surroundings
+from dumpwalk.coreclr.types.fields import OBJECT_HEADER
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
 from dumpwalk.locks.state import Owner, Sighting, Word
@@ -23,6 +25,7 @@ from dumpwalk.locks.state import Owner, Sighting, Word
 TYPE = "System.Threading.SpinLock"
 _LIBRARY = "System.Private.CoreLib.dll"
 _FRAMES = 8
+_OBJECT_SEARCHED = 0x200
 _OBJECT_BYTES = 0x1000
 """How far behind an object's start its SpinLock is looked for."""
 
@@ -76,20 +79,22 @@ def _lock(around: Surroundings, thread: Thread) -> Optional[Tuple[Sighting, int,
         holder = _holder(around, sightings, sighting.value)
         if holder is not None:
             return sighting, value, holder
-    # Types without names (their metadata is not at hand): the one word that lies in some object of the stack
-    inside = {s.value: (s, v) for s, v in candidates if _lies_in_object(around, sightings, s.value)}
+    # Types without names (their metadata is not at hand): the one word that is a struct in some object
+    inside = {s.value: (s, v) for s, v in candidates if _is_struct_field(around, s.value)}
     if len(inside) == 1:
         sighting, value = next(iter(inside.values()))
         return sighting, value, None
     return None
 
 
-def _lies_in_object(around: Surroundings, sightings: List[Sighting], lock: int) -> bool:
-    for sighting in sightings:
-        if 8 <= lock - sighting.value < _OBJECT_BYTES and around.view.is_object(sighting.value):
-            size = around.view.size_of(sighting.value)
-            if not isinstance(size, Unknown) and lock + 4 <= sighting.value + size:
-                return True
+def _is_struct_field(around: Surroundings, lock: int) -> bool:
+    """An object begins shortly before it whose type has a struct at that place. A spinner may have the lock's address alone."""
+    for back in range(OBJECT_HEADER, _OBJECT_SEARCHED, 8):
+        start = (lock & ~7) - back
+        table = around.view.unrecorded.method_table_of(start)
+        if isinstance(table, int):
+            around.view.method_table_of(start)
+            return around.view.field_lists.has_struct_at(table, lock - start - OBJECT_HEADER)
     return False
 
 

@@ -17,6 +17,8 @@ from dumpwalk.dataclass import dataclass
 
 _DESC = 16
 _FIELDS = 20_000
+_LAID_OUT = 256
+"""Fields of a type that are looked at without its metadata."""
 _STATICS = 8
 """Entries behind the instance fields in which a known type's thread static is looked for."""
 _LARGEST_OFFSET = (1 << 27) - 7
@@ -114,6 +116,13 @@ class Fields:
         except NotRead:
             return False
         return found[:1] == [(0x8, 0, False)] and all(static for _, _, static in found[1:])
+
+    def has_struct_at(self, method_table: int, offset: int) -> bool:
+        """Whether an own field of the type is a struct and begins there. Needs no metadata; never raises."""
+        try:
+            return (0x11, offset, False) in self._laid_out(method_table, _LAID_OUT)
+        except NotRead:
+            return False
 
     def _laid_out(self, method_table: int, count: int) -> List[Tuple[int, int, bool]]:
         at = self._types.field_list(method_table)
