@@ -303,7 +303,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_one_core_imports_nothing_that_it_does_not_need() -> None:
     names = imports("analyze", str(unpack_core("native-three")))
-    assert "dumpwalk.report.text" in names
+    assert "dumpwalk.report.text_page" in names
     assert not [n for n in names if n.split(".")[0] in HEAVY]
 
 

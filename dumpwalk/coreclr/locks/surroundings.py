@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import field
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from dumpwalk import limits
 from dumpwalk.core.memory import for_search, read_words
@@ -20,7 +20,7 @@ from dumpwalk.coreclr.managed_threads import ManagedThread, ManagedThreads
 from dumpwalk.coreclr.runtime import RuntimeInfo
 from dumpwalk.coreclr.words import Unknown, Words
 from dumpwalk.dataclass import dataclass
-from dumpwalk.locks.state import Sighting
+from dumpwalk.locks.state import Sighting, Word
 from dumpwalk.locks.waits import Wait
 from dumpwalk.unwinding.stack import LIMIT, LOOP, NOT_CAPTURED
 
@@ -55,6 +55,8 @@ class Surroundings:
     """Threads in the queue of a sync block for a pulse: the object, and the link on their stack."""
     task_waits: Dict[int, TaskWait] = field(default_factory=dict)
     """Thread index to the task that it blocks on."""
+    read_locks: Dict[Tuple[Union[str, int], int], List[Tuple[int, Word]]] = field(default_factory=dict)
+    """What each thread reads under, by the type that keeps it and the runtime's Thread: once for all locks (rwlock_slim.py)."""
     kernel_waits: Optional[PalWaits] = None
     """Made by pal_objects.pal_waits, for all who ask."""
     lacking: List[str] = field(default_factory=list)
