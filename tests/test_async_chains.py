@@ -27,7 +27,8 @@ from tests.test_managed_locks import ring
 LOST, HELD, CONTEXT, SHAPES = "net8-await-lost", "net9-await-held", "net9-await-context", "net8-await-shapes"
 PARALLEL, INITIALISER = "net9-parallel-lock", "net8-cctor-task"
 SOURCES, SOURCES_LOST = "net8-await-sources", "net9-await-sources-lost"
-SCENES = (LOST, HELD, CONTEXT, SHAPES, PARALLEL, INITIALISER, SOURCES, SOURCES_LOST)
+FORGOTTEN = "net9-await-forgotten"
+SCENES = (LOST, HELD, CONTEXT, SHAPES, PARALLEL, INITIALISER, SOURCES, SOURCES_LOST, FORGOTTEN)
 Told = Tuple[int, Dict[str, Any], Dict[str, Any]]
 
 
@@ -273,6 +274,22 @@ def test_command_shows_all_chains_and_what_they_end_at() -> None:
     done = subprocess.run(look, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0 and "Post.Held.Level2 at await 2" in done.stdout
     assert "waits for a timer of 1 h" in done.stdout and "49 chains of awaiting methods" in done.stdout
+
+
+@pytest.mark.live
+def test_chains_that_no_thread_blocks_on_are_told_from_garbage() -> None:
+    look = [sys.executable, "-m", "dumpwalk", "async", "-f", "json", str(cores() / f"{FORGOTTEN}.core")]
+    done = subprocess.run(look, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    truth = json.loads((cores() / f"{FORGOTTEN}.truth.json").read_text())
+    assert (done.returncode, report["verdict"]["kind"]) == (0, "nothing-stuck")  # nobody waits: a fact, and no verdict
+    chains = {labels(c)[0]: c for c in report["async"]["chains"]}
+    kept, dropped, served = (chains[f"{RAIL}{name}@1"] for name in ("Valued", "Each", "Disposes"))
+    assert (kept["end"]["nobody"], kept["garbage"], len(kept["kept_by"])) == (True, False, 1)
+    assert (dropped["end"]["nobody"], dropped["garbage"], dropped["kept_by"]) == (True, True, [])
+    assert (served["end"]["nobody"], served["garbage"], served["kept_by"]) == (False, None, [])
+    assert [kept["end"]["address"]] == seen(truth, "kept") and [dropped["end"]["address"]] == seen(truth, "dropped")
+    assert not any(c["stuck"] for c in chains.values())
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------

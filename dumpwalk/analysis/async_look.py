@@ -8,6 +8,7 @@ from dumpwalk.core.process import Thread
 from dumpwalk.coreclr.tasks.census import Census
 from dumpwalk.coreclr.tasks.chain import Node
 from dumpwalk.coreclr.tasks.stuck import EndLook, is_settled
+from dumpwalk.coreclr.tasks.unwatched import Unwatched
 from dumpwalk.coreclr.tasks.waits import TaskWait
 from dumpwalk.dataclass import dataclass
 
@@ -62,3 +63,5 @@ class AsyncLook:
     why: str = ""
     """Why nothing was looked at."""
     lacks: Tuple[str, ...] = ()
+    unwatched: Tuple[Unwatched, ...] = ()
+    """Chains that no thread blocks on, where the user asked for all chains."""

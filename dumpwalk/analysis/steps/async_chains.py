@@ -16,6 +16,7 @@ from dumpwalk.core.names import plural
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.coreclr.tasks import census
+from dumpwalk.coreclr.tasks import unwatched as unwatched_chains
 from dumpwalk.coreclr.tasks.awaited import Awaited
 from dumpwalk.coreclr.tasks.chain import OPEN, Node
 from dumpwalk.coreclr.tasks.chains import ChainReader
@@ -61,13 +62,15 @@ def _look(known: Gathered) -> AsyncLook:
     awaited = Awaited(tasks, machines, heap.table, queued, running)
     contexts = Contexts(around, tasks, running.values())
     reader = ChainReader(awaited, contexts)
-    judge = Judge(tasks, _referrers(known, around), around.task_waits)
+    referrers = _referrers(known, around, heap)
+    judge = Judge(tasks, referrers, around.task_waits)
     tops = [(wait, _top(reader, wait)) for wait in around.task_waits.values()]
     judge.search([top for _, top in tops])
     blocked = [_blocked(judge, contexts, wait, top) for wait, top in tops]
     waited = {task.address: index for index, wait in around.task_waits.items() for task in wait.tasks}
     counted = census.take(tasks, machines, heap.table(), queued, waited)
-    return AsyncLook(tuple(blocked), counted, lacks=counted.lacks)
+    unwatched = unwatched_chains.look(tasks, referrers, counted.groups) if WANTED in known.wants else []
+    return AsyncLook(tuple(blocked), counted, lacks=counted.lacks, unwatched=tuple(unwatched))
 
 
 def _running(around: Surroundings, tasks: Tasks) -> Dict[int, Running]:
@@ -78,9 +81,10 @@ def _running(around: Surroundings, tasks: Tasks) -> Dict[int, Running]:
     return found
 
 
-def _referrers(known: Gathered, around: Surroundings) -> Referrers:
+def _referrers(known: Gathered, around: Surroundings, heap: _Heap) -> Referrers:
     table = known.of(RuntimeView).table
     first = next((task.address for wait in around.task_waits.values() for task in wait.tasks), 0)
+    first = first or next(iter(heap.table().addresses), 0)
     bounds = heap_bounds(known.process.memory, table.entries if table is not None else (), first)
     core = known.process.corefile
     whole: Optional[str] = None

@@ -9,7 +9,9 @@ from dumpwalk.analysis.async_look import AsyncLook, BlockedChain
 from dumpwalk.analysis.facts import Facts
 from dumpwalk.coreclr.tasks.census import Group
 from dumpwalk.coreclr.tasks.chain import Node
+from dumpwalk.coreclr.tasks.referrers import Reach
 from dumpwalk.coreclr.tasks.stuck import EndLook
+from dumpwalk.coreclr.tasks.unwatched import Unwatched
 from dumpwalk.dataclass import dataclass
 from dumpwalk.report.sections.async_ import model
 
@@ -30,7 +32,8 @@ def async_chains(facts: Facts) -> Optional[model.Async]:
     whole = {one.thread.index for one in look.blocked if not any(node.left_out for node in one.chain.nodes())}
     groups = {_key(group): group.count for group in census.groups if group.thread not in whole}
     rows = [_blocked(row, groups) for row in _merged(look.blocked)]
-    rows += [_counted(g) for g in census.groups if g.thread not in whole and _key(g) in groups]
+    looked = {_key(one.group): one for one in look.unwatched}
+    rows += [_counted(g, looked.get(_key(g))) for g in census.groups if g.thread not in whole and _key(g) in groups]
     return model.Async(tuple(rows), census.chains, census.tasks, census.alone, census.searched)
 
 
@@ -88,18 +91,28 @@ def _end(look: EndLook) -> model.AsyncEnd:
         due_ms=end.due_ms,
         set_at_ms=end.set_at_ms,
         nobody=nobody,
-        held_by=tuple(dict.fromkeys(holder.what for holder in reach.holders)) if reach is not None else (),
+        held_by=_words(reach) if reach is not None else (),
         grade=end.grade,
     )
 
 
-def _counted(group: Group) -> model.AsyncChain:
+def _counted(group: Group, one: Optional[Unwatched]) -> model.AsyncChain:
     steps = tuple(
         model.AsyncStep("method" if number is not None else "task", name, number) for name, number in group.labels
     )
-    end = model.AsyncEnd(group.end, group.what, f"0x{group.example:x}")
+    nobody: Optional[bool] = None
+    if one is not None and (one.end.nobody or one.end.holders):
+        nobody = one.end.nobody
+    held = _words(one.end) if one is not None else ()
+    end = model.AsyncEnd(group.end, group.what, f"0x{group.example:x}", nobody=nobody, held_by=held)
     threads = (group.thread,) if group.thread is not None else ()
-    return model.AsyncChain(group.count, threads, False, False, steps, end)
+    kept = _words(one.chain) if one is not None else ()
+    garbage = one.garbage if one is not None and nobody and (kept or one.garbage) else None
+    return model.AsyncChain(group.count, threads, False, False, steps, end, kept, garbage)
+
+
+def _words(reach: Reach) -> Tuple[str, ...]:
+    return tuple(dict.fromkeys(holder.what for holder in reach.holders))
 
 
 MAKE = async_chains

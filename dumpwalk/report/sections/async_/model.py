@@ -48,6 +48,9 @@ class AsyncChain:
     stuck: bool
     steps: Tuple[AsyncStep, ...]
     end: AsyncEnd
+    kept_by: Tuple[str, ...] = ()
+    garbage: Optional[bool] = None
+    """True: nothing leads to the end nor to the chain. False: something leads to the chain, whose end nobody leads to."""
 
 
 @dataclass(frozen=True)

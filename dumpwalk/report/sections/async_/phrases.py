@@ -12,8 +12,12 @@ def ending(chain: AsyncChain) -> str:
     """`waits for a timer of 1 h`; what leads to an end that somebody has to complete."""
     end = chain.end
     text = f"{'ends at' if end.kind in _SAID else 'waits for'} {end.what}"
-    if end.nobody and end.kind != "cycle":
+    if chain.garbage:
+        text += ", which nothing leads to, nor to the chain: garbage that a collection will take"
+    elif end.nobody and end.kind != "cycle":
         text += ", which nothing leads to but the methods that wait for it"
+        if chain.kept_by:
+            text += f"; {chain.kept_by[0]} leads to the chain"
     elif end.held_by:
         text += f"; {' and '.join(end.held_by[:2])} {'leads' if len(end.held_by) == 1 else 'lead'} to it"
     return text

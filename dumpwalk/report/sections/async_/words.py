@@ -20,6 +20,13 @@ WORDS = {
     "AsyncChain.stuck": "Nobody is shown to be left who could end it.",
     "AsyncChain.steps": "From the method that nothing awaits to the one at the end.",
     "AsyncChain.end": "What the last of them waits for.",
+    "AsyncChain.kept_by": (
+        "Of a chain that no thread blocks on and whose end nobody leads to, with `dumpwalk async`: what leads to one of its tasks."
+    ),
+    "AsyncChain.garbage": (
+        "Of such a chain: true where nothing leads to its tasks either, so that a collection will take it; false where something "
+        "does: it never goes on, and is not forgotten. Null: not looked for, or it could not be told."
+    ),
     "AsyncStep": "An awaiting method, or what stands between two.",
     "AsyncStep.kind": "method, all (WhenAll), any (WhenAny), continuation (ContinueWith), wrapper (Unwrap, AsTask), task.",
     "AsyncStep.name": "The method, by the name it has in the source; a lambda by the method that it is in.",
