@@ -9,7 +9,7 @@ from typing import Callable, List
 
 import pytest
 
-from dumpwalk.report import markdown, text
+from dumpwalk.report import markdown, names, text
 from dumpwalk.report.escape import display_width
 from dumpwalk.report.glossary import TERMS
 from dumpwalk.report.model import Frame, GraphEdge, Report, WaitGraph
@@ -227,6 +227,19 @@ def test_a_lock_that_is_called_by_its_type_is_not_called_so_again() -> None:
     report = report_of("managed/linux-x64-10.0.12-lock-owner-gone")
     out = " ".join(text.render_short(report).split())
     assert re.search(r"System.Threading.Lock at 0x[0-9a-f]+: managed Lock, locked", out)
+
+
+def test_what_the_headline_says_of_another_language_is_not_said_again() -> None:
+    out = " ".join(text.render_short(report_of("waits/go-abba")).split())
+    assert out.count("delve shows") == 1 and out.count("which dumpwalk does not read") == 1
+
+
+def test_a_lock_s_kind_is_said_once_and_a_method_known_by_its_token_keeps_its_module() -> None:
+    shared = text.render_short(report_of("waits/rwlock-mixed"))
+    assert ": glibc reader-writer lock, locked" in shared and "glibc-rwlock" not in shared
+    method = Frame(pc="0x1", module="System.Private.CoreLib.dll", function="System.Private.CoreLib.dll!06003831",
+                   offset=0, name_source="metadata", trust="cfi", kind="managed")  # fmt: skip
+    assert names.frame_name(method, brief=True) == "System.Private.CoreLib.dll!06003831"
 
 
 def test_that_nothing_was_found_is_said_once_and_without_a_colour() -> None:

@@ -37,7 +37,8 @@ def frame_name(frame: Frame, full: bool = False, brief: bool = False) -> str:
     without their namespace."""
     if frame.function:
         whole = full or frame.name_source == METADATA  # a method's <> are part of its name
-        if brief and frame.name_source == METADATA and is_framework(frame.module):
+        by_token = "!" in frame.function  # `System.Console.dll!0600007d` has no namespace
+        if brief and frame.name_source == METADATA and is_framework(frame.module) and not by_token:
             return without_namespace(frame.function)
         return mark(frame.function if whole else short(frame.function), frame.name_source)
     return base_name(frame.module) if frame.module else "?"
@@ -148,6 +149,8 @@ WORDS = {
     "glibc-mutex": "glibc mutex",
     "musl-mutex": "musl mutex",
     "apple-mutex": "Apple pthread mutex",
+    "glibc-rwlock": "glibc reader-writer lock",
+    "musl-rwlock": "musl reader-writer lock",
     "pthread": "pthread mutex",
     "monitor": "monitor (lock)",
     "lock": "managed Lock",

@@ -37,6 +37,9 @@ def lacking(report: Report) -> List[Coverage]:
     open_ones = [c for c in report.coverage if c.status != "complete"]
     if report.runtime is None:
         open_ones = [c for c in open_ones if c.area != "dispatch-cache"]
+    told = report.verdict.headline or ""  # a process of another language's runtime: the headline has it
+    own = report.verdict.kind
+    open_ones = [c for c in open_ones if c.area != own and c.why.rstrip(".") not in told]
     return sorted(open_ones, key=lambda c: order.get(c.status, 2))[:LACKING]
 
 

@@ -40,13 +40,15 @@ def state(lock: Lock) -> str:
     kind = words(lock.kind)
     implementation = words(lock.implementation)
     what = f"{kind} on {'an' if implementation[:1] in 'AEIOaeio' else 'a'} {implementation}"
-    if implementation in (kind, "") or lock.kind == "pthread":
+    if kind in implementation or not implementation or lock.kind == "pthread":
         what = implementation or kind
     elif lock_name(lock).rsplit(".", 1)[-1] == implementation.rsplit(".", 1)[-1]:
         what = kind  # it is called by its type
     held = {True: "locked", False: "free", None: "state not known"}[lock.locked]
     again = f", entered {lock.recursion} times" if lock.recursion and lock.recursion > 1 else ""
-    order = f", level {lock.level}" if lock.level is not None and lock.level >= 0 else ""
+    order = (
+        f", level {lock.level} of the runtime's order of locks" if lock.level is not None and lock.level >= 0 else ""
+    )
     return f"{what}{order}, {held}{again}"
 
 
