@@ -57,6 +57,16 @@ def test_signature_is_by_names_or_there_is_none() -> None:
 
 
 @pytest.mark.parametrize("name", [HALL_8, HALL_31])
+def test_lock_that_was_entered_twice_says_so(name: str) -> None:
+    """porter-1 entered the chest twice, porter-2 its drawer once, as a class initialiser is."""
+    _, report, _ = analyze(name)
+    entered = {row["address"]: row["recursion"] for row in report["locks"]}
+    locks = truth_of(name)["locks"]
+    assert (entered[locks["chest"]["address"]], entered[locks["drawer"]["address"]]) == (2, 1)
+    assert {row["recursion"] for row in report["locks"] if row["kind"] == "class-init"} == {1}
+
+
+@pytest.mark.parametrize("name", [HALL_8, HALL_31])
 def test_readers_are_known_by_the_threads_own_counts(name: str) -> None:
     _, report, _ = analyze(name)
     truth = truth_of(name)

@@ -141,7 +141,7 @@ def _thin(around: Surroundings, address: int, managed_id: int) -> Optional[Manag
         LockObject(address, None if isinstance(name, Unknown) else name),
         True,
         counted=0,
-        recursion=told.recursion,
+        recursion=told.recursion + 1,
     )
     own = Word("thin lock in the object's header", address - 4, word, 4, told.phrase())
     row.words.append(own)

@@ -66,7 +66,7 @@ def held_row(around: Surroundings, sighting: Sighting) -> Optional[ManagedLock]:
     if held != bool(owner) or waiters > len(around.process.threads):
         return None
     row = ManagedLock("lock", "system-threading-lock", address, LockObject(address, TYPE), held, counted=waiters)
-    row.recursion = int(values["_recursionCount"] or 0)
+    row.recursion = int(values["_recursionCount"] or 0) + 1 if held else 0
     state_at, owner_at = fields["_state"], fields["_owningThreadId"]
     row.words.append(
         Word("_state of the Lock", state_at.address, state, 4, f"{'held' if held else 'free'}, {waiters} waiting")  # type: ignore[union-attr]

@@ -49,7 +49,7 @@ class ManagedLock:
     counted: Optional[int] = None
     """Waiters by the lock's own count."""
     recursion: Optional[int] = None
-    """Times held beyond the first."""
+    """How many times its owner entered it."""
     starving_since: Optional[int] = None
     """Milliseconds of the monotonic clock (32 bits) at which the oldest starving waiter began."""
     words: List[Word] = field(default_factory=list)

@@ -69,7 +69,7 @@ def _row(around: Surroundings, entry: SyncEntry) -> Optional[ManagedLock]:
     if not held and not waiters:
         return None
     row = ManagedLock("monitor", "sync-block", entry.object, _object(around, entry), held, counted=waiters)
-    row.recursion = max(0, recursion - 1) if held else 0
+    row.recursion = recursion if held else 0
     reading = f"{'held' if held else 'free'}, {waiters} waiting to enter"
     row.words.append(Word("lock state of the sync block", entry.block, state, 4, reading))
     own_at = entry.block + entry.own_index_at
