@@ -19,6 +19,8 @@ from dumpwalk.detectors import crash_dump
 from dumpwalk.engine.run import report_of
 from dumpwalk.locks.graph import Node
 from dumpwalk.report.model import Report
+from dumpwalk.report.sections.findings.phrases import main_finding, others_stuck
+from dumpwalk.report.text import render_short
 from tests.bare_process import Rewritten, bare_process
 from tests.conftest import truth_of
 
@@ -58,6 +60,19 @@ SAID: Dict[str, Any] = {
 @pytest.mark.parametrize("name", SAID)
 def test_what_is_said_first(name: str) -> None:
     assert _first(name) == SAID[name]
+
+
+@pytest.mark.parametrize(
+    "name, line",
+    [
+        ("ending-deadlock", "Thread 1 ends the process"),
+        ("breakpoint-deadlock", "stands at a breakpoint of the debugger"),
+    ],
+)
+def test_beside_a_hang_it_is_told_on_the_first_screen(name: str, line: str) -> None:
+    report = _report(_facts(name))
+    assert any(line in one for one in others_stuck(report, main_finding(report)))
+    assert line in " ".join(render_short(report, 100).split("What next")[0].split())
 
 
 def test_a_full_heap_is_told_by_the_exception_that_was_thrown_last() -> None:

@@ -54,9 +54,12 @@ def other_findings(report: Report, main: Optional[Finding]) -> List[Finding]:
 
 
 def others_stuck(report: Report, main: Optional[Finding]) -> List[str]:
-    """One line for each other finding that is no note: what it is, and whose; the last one counts what is not told."""
+    """One line for each other finding that is no note: what it is, and whose; the last one counts what is not told. Why the
+    process stands (a debugger, its end, a crash under createdump) is told beside a hang, too."""
     lines = []
     for other in other_findings(report, main):
+        if other.kind == "not-a-hang" and report.verdict.status in ("hang", "suspicious"):
+            lines.append(other.observed[0].rstrip("."))
         if other.status in ("hang", "suspicious"):
             threads = sorted({actor.thread for actor in other.actors})
             whose = f" (thread{'' if len(threads) == 1 else 's'} {ranges(threads, most=4)})" if threads else ""
