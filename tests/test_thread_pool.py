@@ -231,6 +231,8 @@ def test_live_workers_that_are_held_in_ways_that_hide_it(tmp_path: Path) -> None
     assert found["confidence"] == "proved"
     assert {a["thread"] for a in found["actors"]} == set(workers) | {index["chief"]}
     assert f"which thread {index['chief']} holds" in " ".join(found["observed"])
+    (chief,) = [line for line in found["observed"] if '"chief"' in line]
+    assert "the task Rail.Pools.ThroughRelay" in chief and "of the global queue" in chief
 
 
 @pytest.mark.live

@@ -16,7 +16,12 @@ from dumpwalk.coreclr.tasks.task import TaskState
 from dumpwalk.coreclr.tasks.waits import TaskWait
 from dumpwalk.coreclr.threadpool.pool import Pool, Worker
 from dumpwalk.coreclr.threadpool.queues import QueuedItem
+from dumpwalk.coreclr.types.objects import Value
 from dumpwalk.dataclass import dataclass
+
+_INVOKER = "s_invokeAsyncStateMachineBox"
+"""The delegate that goes on with the box it is called with (ThreadPoolWorkQueue.cs), the same in 3.1 to 10."""
+_CONTINUATION = "System.Threading.Tasks.AwaitTaskContinuation"
 
 
 @dataclass(frozen=True)
@@ -124,19 +129,33 @@ def _items_for(pool: Pool, wanted: set) -> Tuple[Dict[int, Tuple[QueuedItem, Tup
     for item in pool.queues.items:
         if item.address in wanted and _waits_in_queue(pool, item.address):
             found.setdefault(item.address, (item, (item.address,)))
-    followed = 0
-    for item in pool.queues.items:
+    for followed, item in enumerate(pool.queues.items):
         if len(found) == len(wanted):
             return found, True
-        followed += 1
-        if followed > limits.QUEUED_ITEMS_FOLLOWED:
+        if followed >= limits.QUEUED_ITEMS_FOLLOWED:
             return found, False
-        if not _waits_in_queue(pool, item.address):
-            continue
-        for task, way in pool.tasks.released_by(item.address):
+        moved = _moved(pool, item.address)
+        for task, way in pool.tasks.released_by(moved) if moved is not None else ():
             if task in wanted:
                 found.setdefault(task, (item, way))
     return found, True
+
+
+def _moved(pool: Pool, address: int) -> Optional[int]:
+    """The task or box that goes on when a queued object is run: itself, or the one that the framework's own callback goes on
+    with (a source of values has it queued so). What a callback of the program's own does with its state is not known."""
+    if _waits_in_queue(pool, address):
+        return address
+    tasks = pool.tasks
+    if tasks.view.definition_of(address) == _CONTINUATION:
+        action = tasks.reference(address, "m_action")
+        box = tasks.reference(action, "_target") if action else None
+    else:
+        callback = tasks.reference(address, "_callback")
+        invoker = tasks.view.static("System.Threading.ThreadPool", _INVOKER) if callback else None
+        same = isinstance(invoker, Value) and invoker.value == callback
+        box = tasks.reference(address, "_state") if same else None
+    return box if box and tasks.method_in(box) is not None and _waits_in_queue(pool, box) else None
 
 
 def _waits_in_queue(pool: Pool, address: int) -> bool:
