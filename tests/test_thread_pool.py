@@ -188,6 +188,9 @@ def test_live_pool(runtime: str, mode: str, code: int, kind: str, tmp_path: Path
     pool = report["thread_pool"]
     assert pool["working"] == pool["existing"] == len(pool["workers"]) and pool["queued"] > 0
     assert pool["starved"] is (kind == "pool-starvation")
+    notes = " ".join(line for f in report["findings"] if f["kind"] == "wait-without-owner" for line in f["observed"])
+    whole = f"all the workers that the thread pool may have, and {pool['queued']} work items stand in its queues"
+    assert (whole in notes) is (mode == "pool-parked")
     if mode == "pool-starved":
         blocked: List[int] = [t["tid"] for t in truth["threads"].values() if t["waits"] == "-"]
         assert tids(report, list(pairs(pool))) == sorted(blocked)

@@ -6,7 +6,7 @@ note that lists what is waited for, with its counts.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from dumpwalk.analysis.async_look import AsyncLook, BlockedChain
 from dumpwalk.analysis.facts import Facts
@@ -45,6 +45,20 @@ def _end(one: Optional[BlockedChain]) -> str:
     return text + (f", and at {wording.plural(len(looks) - 1, 'other thing')}" if len(looks) > 1 else "")
 
 
+def _whole_pool(facts: Facts, waiting: Set[int]) -> List[str]:
+    """That the whole pool is among those who wait: what is queued there stands still as long, whoever ends the waits."""
+    pool = facts.of(PoolLook).pool
+    if pool is None or not pool.counts.at_limit or not pool.queues.items or len(pool.workers) != pool.counts.existing:
+        return []
+    if not waiting.issuperset(worker.thread.index for worker in pool.workers):
+        return []
+    queued = wording.plural(len(pool.queues.items), "work item")
+    return [
+        f"Among them are all the workers that the thread pool may have, and {queued} "
+        f"{'stands' if len(pool.queues.items) == 1 else 'stand'} in its queues: none is taken before one of the waits ends."
+    ]
+
+
 def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
     lines, evidence = [], []
     labels = facts.reading.labels if facts.reading is not None else {}
@@ -62,6 +76,7 @@ def _finding(facts: Facts, groups: List[List[Wait]]) -> Finding:
     if len(groups) > _SHOWN:
         lines.append(f"{len(groups) - _SHOWN} more of such things are waited for.")
     count = sum(len(g) for g in groups)
+    lines += _whole_pool(facts, {wait.thread.index for waits in groups for wait in waits})
     return Finding(
         id=KIND,
         kind=KIND,
