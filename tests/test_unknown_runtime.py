@@ -34,7 +34,7 @@ def test_unknown_version_is_analysed_by_structure_and_labelled() -> None:
     truth = truth_of(NAME)
 
     assert report.runtime is not None and str(report.runtime.version).startswith("12.")
-    assert str(report.runtime.layout).startswith("no row for version 12")
+    assert str(report.runtime.layout).startswith("no offsets are known of version 12")
     assert report.verdict.exit_code == 10 and report.verdict.signature == "4fd21060"
     assert report.dispatch_cache is not None and report.dispatch_cache.address == truth["cache"]
     owner = report.locks[0].owner

@@ -49,8 +49,10 @@ class Shape:
         if row.verified == DERIVED:
             return f"unknown layout, derived from the structure (table at +0x{row.table:x})"
         if major is not None and not row.versions[0] <= major <= row.versions[1]:
-            return f"no row for version {major}; the structure is that of {row.name}, confirmed in memory"
-        return f"{row.name} (row {'verified' if row.verified != 'inferred' else 'inferred'}), confirmed by structure"
+            return f"no offsets are known of version {major}; the structure is that of {row.name}, confirmed in memory"
+        return (
+            f"{row.name} (offsets {'verified' if row.verified != 'inferred' else 'inferred'}), confirmed by structure"
+        )
 
 
 @dataclass

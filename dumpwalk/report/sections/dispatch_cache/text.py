@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Optional
 
 from dumpwalk.report.model import Finding, Report, Violation
-from dumpwalk.report.names import plural
 from dumpwalk.report.section import TextPart
 from dumpwalk.report.sections.dispatch_cache.drawing import drawing
 from dumpwalk.report.sections.dispatch_cache.phrases import VIOLATIONS_TOLD, told_of, total, walked
@@ -19,10 +18,13 @@ def rest_of_cache(page: Page, report: Report, finding: Optional[Finding]) -> Non
     buckets = list(finding.buckets) if finding else []
     page.heading("The rest of the cache" if buckets else "The interface-dispatch cache")
     page.say(" ".join(told_of(cache, buckets)))
-    for violation in cache.violations[:VIOLATIONS_TOLD]:
+    proved = {(e.address, e.what) for e in finding.evidence} if finding else set()
+    rest = [v for v in cache.violations if (v.address, f"{v.kind}: {v.detail}") not in proved]
+    for violation in rest[:VIOLATIONS_TOLD]:
         page.say(describe(violation), INDENT + "- ")
-    if total(cache) > VIOLATIONS_TOLD:
-        page.say(f"{plural(total(cache) - VIOLATIONS_TOLD, 'more')[:-1]}: `dumpwalk cache CORE`", INDENT + "- ")
+    left = total(cache) - (len(cache.violations) - len(rest)) - len(rest[:VIOLATIONS_TOLD])
+    if left:
+        page.say(f"{left:,} more: `dumpwalk cache CORE`", INDENT + "- ")
 
 
 def describe(violation: Violation) -> str:
