@@ -16,6 +16,7 @@ from dumpwalk.analysis.observe import observe
 from dumpwalk.coreclr.last_thrown import last_thrown
 from dumpwalk.coreclr.runtime_view import RuntimeView
 from dumpwalk.detectors import crash_dump
+from dumpwalk.detectors.pattern_match import pictures
 from dumpwalk.engine.run import report_of
 from dumpwalk.locks.graph import Node
 from dumpwalk.report.model import Report
@@ -54,6 +55,9 @@ SAID: Dict[str, Any] = {
     # a hang that memory shows comes first, and the reason is told beside it
     "ending-deadlock": (11, "suspicious", "lock-cycle", "not-a-hang-shut-down"),
     "breakpoint-deadlock": (10, "hang", "lock-cycle", "not-a-hang-debugger-stop"),
+    "crash-deadlock": (10, "hang", "lock-cycle", "crash"),
+    "dlopen-deadlock": (10, "hang", "lock-cycle", None),
+    "exit-deadlock": (10, "hang", "lock-cycle", "not-a-hang-shut-down"),
 }
 
 
@@ -73,6 +77,23 @@ def test_beside_a_hang_it_is_told_on_the_first_screen(name: str, line: str) -> N
     report = _report(_facts(name))
     assert any(line in one for one in others_stuck(report, main_finding(report)))
     assert line in " ".join(render_short(report, 100).split("What next")[0].split())
+
+
+def test_a_crash_beside_a_deadlock_names_its_own_thread_and_the_ring_the_others() -> None:
+    facts = _facts("crash-deadlock")
+    core, report = facts.process.corefile, _report(_facts("crash-deadlock"))
+    assert core is not None
+    crashed = next(f for f in report.findings if f.kind == "crash").actors[0].thread
+    ring = {actor.thread for actor in report.findings[0].actors}
+    assert facts.process.threads[crashed - 1].tid == core.crash_thread and crashed not in ring and len(ring) == 2
+    assert "received SIGSEGV" in render_short(report, 100).split("Who holds")[0]
+
+
+def test_a_constructor_under_the_loaders_lock_that_wants_a_lock_of_one_who_loads() -> None:
+    facts = _facts("dlopen-deadlock")
+    ring = {k.state.address: k for k in facts.locks if k.waiters}
+    assert len(ring) == 2 and all(k.holders[0].owner.grade == "proved" for k in ring.values())
+    assert [key for key in (p.pattern.key for p in pictures(facts)) if key != "loader-lock"] == []
 
 
 def test_a_full_heap_is_told_by_the_exception_that_was_thrown_last() -> None:
