@@ -44,6 +44,7 @@ def main(names: List[str]) -> None:
             for debugger in (lldb, None):
                 with opened(str(unpack_core(name)), lldb=debugger, temp_dir=lambda: folder) as process:
                     found[name].append(frames(with_managed_code(process)))
+            lldb.SBDebugger.MemoryPressureDetected()  # it forgets modules: each analysis has a process of its own
     json.dump(found, sys.stdout)
 
 
