@@ -7,8 +7,8 @@ import fcntl
 import json
 import os
 import pty
-import shutil
 import re
+import shutil
 import signal
 import subprocess
 import sys
