@@ -200,7 +200,7 @@ def test_ctrl_c_in_the_first_moments_is_no_traceback_of_ours() -> None:
         # Line 0: the command's file is compiled, and nothing of it has run.
         words = re.sub(r' *File "[^"]*/bin/dumpwalk", line 0, in <module>\n', "", words)
         ends.add((process.returncode, words if "Keyboard" not in words else "Python's own"))
-        assert "dumpwalk/" not in words and "bin/dumpwalk" not in words, words
+        assert f"{ROOT}/dumpwalk/" not in words and "bin/dumpwalk" not in words, words
     pythons = {(code, "Python's own") for code in (1, -2, 10)}  # 10: it came in a callback, and Python dropped it
     assert ends <= {(-2, ""), (1, "dumpwalk: interrupted.\n"), (10, "")} | pythons
     assert (1, "dumpwalk: interrupted.\n") in ends
