@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Tuple
@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple
 import pytest
 
 from dumpwalk.compare.judge import compare
+from dumpwalk.compare.page import render
 from dumpwalk.report.json_format import from_dict
 from dumpwalk.report.sections.movement.model import Movement
 from fixtures import dump, native_live
@@ -188,3 +189,12 @@ def test_a_lock_whose_object_the_collector_moved_is_found_again_and_its_clock_te
     next(k for k in stranger["locks"] if k["kind"] == "monitor")["object"]["type"] = "Other"
     found = compare(from_dict(first), from_dict(stranger))
     assert {k.motion for k in found.locks if k.kind == "monitor"} == {"released", "taken"}
+
+
+def test_the_page_explains_a_word_of_the_runtime_where_it_stands_first(look: Look) -> None:
+    looks = look("stuck")
+    compared(looks)
+    found = compare(from_dict(_REPORTS[looks.first]), from_dict(_REPORTS[looks.second]))
+    page = render(replace(found, not_established=("Who has the Crst.", "Whether that Crst is free.")))
+    assert page.count('<dfn>Crst</dfn> <span class="gloss">(a lock of the runtime itself)</span>') == 1
+    assert page.count("Crst") == 2 and "<h1>" in page

@@ -10,12 +10,13 @@ def render(comparison: Comparison) -> str:
     from markupsafe import Markup
 
     from dumpwalk.report.content_policy import policy
+    from dumpwalk.report.glossary import Reader
     from dumpwalk.report.templates import asset, environment
 
     package = str(__package__)
     style = asset(package, "page.css")
     template = environment(lambda name: asset(package, name)).get_template("page.html.j2")
-    return str(
+    return Reader().html(
         template.render(
             c=comparison,
             policy=policy(style),
