@@ -9,39 +9,19 @@ word is a Thread of the runtime's list and the data word is a method table that 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Optional
+from typing import Optional
 
 from dumpwalk.core.memory import read_u64
 from dumpwalk.coreclr.code.method_desc import MethodName
+from dumpwalk.coreclr.locks.crst_records import CrstRecordReader
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
 from dumpwalk.locks.state import LockState, Word
-from dumpwalk.locks.waits import Layer, Wait
 
 _OWNER, _DATA = 0x18, 8
 """Bytes before the Crst."""
-
-
-class ClassInitReader(LockReader):
-    """Lays a layer over waits for a Crst that is one of a ListLockEntry."""
-
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._known: Dict[int, Optional[LockState]] = {}
-
-    def layer(self, wait: Wait) -> Optional[Layer]:
-        if wait.lock is None or not wait.is_crst:
-            return None
-        address = wait.lock.address
-        if address not in self._known:
-            self._known[address] = list_lock_entry(self._around, wait.lock)
-        state = self._known[address]
-        if state is None:
-            return None
-        self._around.resolved.setdefault(wait.thread.index, "class-init")
-        return Layer("class-init", wait.word, state, wait.grade, wait.how)
 
 
 def list_lock_entry(around: Surroundings, crst: LockState) -> Optional[LockState]:
@@ -80,7 +60,7 @@ def list_lock_entry(around: Surroundings, crst: LockState) -> Optional[LockState
 
 def _open(scene: Scene) -> Optional[LockReader]:
     around = scene.of(Surroundings)
-    return ClassInitReader(around) if around is not None else None
+    return CrstRecordReader(around, list_lock_entry, "class-init") if around is not None else None
 
 
 KIND = LockKind("class-init", AREA, _open, 64)

@@ -10,15 +10,15 @@ of AssemblyResolve above all. Believed when the module checks out and the token 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Optional
+from typing import Optional
 
 from dumpwalk.core.memory import read_u32, read_u64
+from dumpwalk.coreclr.locks.crst_records import CrstRecordReader
 from dumpwalk.coreclr.locks.reader import AREA
 from dumpwalk.coreclr.locks.surroundings import Surroundings
 from dumpwalk.coreclr.words import Unknown
 from dumpwalk.locks.kind import LockKind, LockReader, Scene
 from dumpwalk.locks.state import LockState, Word
-from dumpwalk.locks.waits import Layer, Wait
 
 _FLAGS, _FLAGS_MASK = 0x22, 0x0FFFFFFF
 """CrstBase::m_dwFlags; the high bits tell how the lock inside is made."""
@@ -26,23 +26,6 @@ _KIND, _MODULE, _TOKEN = 0x10, 0x18, 0x20
 _CLASSES = (0x11, 0x12)
 """CorElementType of a value type and a class."""
 _TYPE_DEF = 0x02
-
-
-class TypeLoadReader(LockReader):
-    """Lays a layer over waits for a Crst that is one of a PendingTypeLoadEntry."""
-
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._known: Dict[int, Optional[LockState]] = {}
-
-    def layer(self, wait: Wait) -> Optional[Layer]:
-        if wait.lock is None or not wait.is_crst:
-            return None
-        address = wait.lock.address
-        if address not in self._known:
-            self._known[address] = pending_type_load(self._around, wait.lock)
-        state = self._known[address]
-        return Layer(wait.kind, wait.word, state, wait.grade, wait.how) if state is not None else None
 
 
 def pending_type_load(around: Surroundings, crst: LockState) -> Optional[LockState]:
@@ -73,7 +56,7 @@ def pending_type_load(around: Surroundings, crst: LockState) -> Optional[LockSta
 
 def _open(scene: Scene) -> Optional[LockReader]:
     around = scene.of(Surroundings)
-    return TypeLoadReader(around) if around is not None else None
+    return CrstRecordReader(around, pending_type_load) if around is not None else None
 
 
 KIND = LockKind("type-load", AREA, _open, 64)
