@@ -16,6 +16,7 @@ import pytest
 from dumpwalk.analysis.async_look import AsyncLook
 from dumpwalk.analysis.observe import observe
 from dumpwalk.coreclr.tasks.machine import Machines
+from dumpwalk.coreclr.tasks.sweep import Sweep
 from dumpwalk.coreclr.tasks.task import method_of
 from dumpwalk.engine.run import report_of
 from tests.bare_process import rewrite
@@ -371,6 +372,17 @@ def test_one_word_that_leads_to_the_end_is_somebody() -> None:
     held = [one for one in look.blocked if one.ends[0].end.kind == "completion-source"]
     assert len(held) == 2 and not any(one.stuck for one in held)
     assert {h.what for one in held for e in one.ends for h in e.reach.holders} == {"the stack of thread 1"}
+
+
+@pytest.mark.live
+def test_memory_that_could_not_be_read_may_name_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    look, _ = _again(LOST, {})
+    assert any(one.stuck for one in look.blocked)
+    monkeypatch.setattr(Sweep, "unread", 4096)
+    look, _ = _again(LOST, {})
+    assert not any(one.stuck for one in look.blocked)
+    lacks = {why for one in look.blocked for e in one.ends if e.reach is not None for why in e.reach.lacks}
+    assert "4,096 bytes of memory could not be read" in lacks
 
 
 def _model() -> Any:

@@ -51,6 +51,17 @@ def test_every_word_is_met_once_wherever_it_is() -> None:
     assert sorted(_all(sweep, [first, second])) == sorted((target, at) for at, target in words.items())
 
 
+def test_memory_that_cannot_be_read_is_counted_once() -> None:
+    memory, runs, heap = _memory({HEAP + 8: HEAP + 0x100})
+    longer = (heap[0], heap[1] + 2 * PIECE)  # the file was cut behind the first part
+    sweep = Sweep(memory, [longer, runs[1]], longer)
+    assert sweep.unread == 0
+    for target in (HEAP + 0x100, HEAP + 0x200):
+        sweep.ask(target)
+    assert _all(sweep, [HEAP + 0x100, HEAP + 0x200]) == [(HEAP + 0x100, HEAP + 8)]
+    assert sweep.unread == 2 * PIECE
+
+
 def test_what_is_asked_about_half_way_is_looked_for_in_what_lies_before_too() -> None:
     first, second = HEAP + 0x100, HEAP + 0x2340
     words = {HEAP + 5 * PIECE: first, HEAP + 2 * PIECE: second, HEAP + 6 * PIECE: second}

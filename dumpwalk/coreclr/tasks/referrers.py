@@ -250,4 +250,6 @@ class _Climb:
             lacks.append(f"objects that lead to it were followed {times} times, and there are more")
         if any(level < limits.REFERRER_LEVELS and self._sweep.is_full(obj) for obj, level in self._level.items()):
             lacks.append(f"more than {limits.REFERRER_WORDS:,} words name one object")
+        if self._sweep.unread:
+            lacks.append(f"{self._sweep.unread:,} bytes of memory could not be read")
         return lacks

@@ -53,6 +53,7 @@ class Sweep:
             self._pieces = _pieces([(max(start, heap[0]), min(end, heap[1])) for start, end in runs])
         self._sought: Dict[int, _Sought] = {}
         self._step = 0
+        self._unread: Dict[int, int] = {}
         self._met = self._sample()
 
     def _sample(self) -> Optional[Frequencies]:
@@ -79,6 +80,11 @@ class Sweep:
     def is_full(self, target: int) -> bool:
         """More words name the object than are kept."""
         return len(self._sought[target].words) >= limits.REFERRER_WORDS
+
+    @property
+    def unread(self) -> int:
+        """Bytes that could not be read when the sweep came to them: a file that was cut meanwhile, segments that overlap."""
+        return sum(self._unread.values())
 
     def on(self, wanted: Collection[int]) -> List[Met]:
         """Words that name one of these objects, all of them asked about and none of them through: the sweep goes on until it
@@ -109,7 +115,10 @@ class Sweep:
     def _look(self, piece: Run, sieve: WordSieve) -> Iterator[Met]:
         start, end = piece
         data = self._source.read(start, end - start)
-        for at, word in sieve.hits(data) if data is not None else ():
+        if data is None:
+            self._unread[start] = end - start
+            return
+        for at, word in sieve.hits(data):
             target, address = int.from_bytes(word, "little"), start + at
             words = self._sought[target].words
             if address in words or len(words) >= limits.REFERRER_WORDS:
