@@ -51,8 +51,5 @@ def name_at(memory: Memory, runtime: RuntimeView, address: int) -> Optional[str]
         return None
     name, flags = row
     made = (crst_flags(memory, address, layout) for layout in runtime.layouts)
-    return (
-        name
-        if any(word is not None and word & ~(CRST_INITIALIZED | CRST_OS_CRIT_SEC) == flags for word in made)
-        else None
-    )
+    agrees = any(word is not None and word & ~(CRST_INITIALIZED | CRST_OS_CRIT_SEC) == flags for word in made)
+    return name if agrees else None
